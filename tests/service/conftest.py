@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -77,6 +78,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ae.ItemKNN(neighbors=5).fit(words).save(root / "text")
     create(root / "state-text", root / "text", root / "text.parquet", rate=0)
     return root
+
+
+@pytest.fixture
+def in_memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder, in memory where there is one: what a killed process wrote is the system's there
+    too, and nobody waits for a disk to keep it."""
+    memory = Path("/dev/shm")
+    if not memory.is_dir() or shutil.disk_usage(memory).free < 2**30:
+        yield tmp_path
+        return
+    place = Path(tempfile.mkdtemp(prefix="alteraser-", dir=memory))
+    yield place
+    shutil.rmtree(place)
 
 
 class Service:

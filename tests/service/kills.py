@@ -1,10 +1,15 @@
-"""A small full run that is ended, or fails, at its k-th durable operation; run as a program of its
-own.
+"""A small full run that is ended, or fails, at its k-th durable operation or at a random moment;
+run as a program of its own.
 
-    python kills.py STATE WORK KIND FIRST STEP OUT
+    python kills.py STATE WORK KIND FIRST STEP LAST OUT
 
-STATE is a state, copied to WORK for every k. Nothing is computed in this process: each run is a
-fork of it, so that what is imported and compiled is there already.
+STATE is a state, copied to WORK for every k from FIRST to LAST. Nothing is computed in this
+process: each run is a fork of it, so that what is imported and compiled is there already. KIND:
+
+    kill          the process is killed before the operation
+    torn          and what was not synced by then is as a power cut may leave it
+    full, error   the operation fails: no room on the disk, or an error of it
+    random        k is the seed of five kills, one after another, at moments of no operation
 """
 
 from __future__ import annotations
@@ -12,6 +17,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import random
 import shutil
 import signal
 import sys
@@ -37,11 +43,67 @@ FIRST = [
 ]
 SECOND = [{"items": [101]}]  # one alone: of two, a kill in between would rightly make two batches
 ADDED = [{"user": 77, "item": 103, "timestamp": 978_400_000}]
-KILL, FAILS = "kill", {"full": errno.ENOSPC, "error": errno.EIO}
+NEVER, RANDOM, FAILS = "never", "random", {"full": errno.ENOSPC, "error": errno.EIO}
+KILLS = 5
 
 
-def run(root: Path, told: list[str]) -> None:
-    """Send, work, send again, work; ``told`` is what was acknowledged, kept by the client."""
+class Client:
+    """What was acknowledged, in a file: it outlives the service."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+
+    def told(self, name: str) -> None:
+        os.write(self._file, f"{name}\n".encode())
+
+
+class PowerCut:
+    """What is on the disk where the power fails before an operation: of what was not synced, any
+    part."""
+
+    def __init__(self, place: Path, seed: int) -> None:
+        self._aside, self._draw = place, random.Random(seed)
+        self._renamed: list[tuple[Path, Path | None]] = []
+        self._count = 0
+
+    def watch(self, operation: str, place: Path) -> None:
+        """Remember what a name was before it becomes something else."""
+        if operation == "rename":
+            before = None
+            if place.exists():
+                self._count += 1
+                before = self._aside / str(self._count)
+                before.parent.mkdir(exist_ok=True)
+                (shutil.copytree if place.is_dir() else shutil.copy)(place, before)
+            self._renamed.append((place, before))
+        elif operation == "fsync" and place.is_dir():
+            self._renamed = [each for each in self._renamed if each[0].parent != place]
+
+    def strike(self, operation: str, place: Path) -> None:
+        """Leave it at that."""
+        if operation == "fsync" and place.is_file():
+            size = place.stat().st_size
+            with place.open("r+b") as file:
+                file.truncate(self._draw.randrange(size + 1))
+                file.seek(0, os.SEEK_END)
+                file.write(self._draw.randbytes(self._draw.randrange(100)))
+        elif operation == "fsync" and place.is_dir():
+            for name, before in reversed(self._renamed):
+                if name.parent == place and name.exists():
+                    shutil.rmtree(name) if name.is_dir() else name.unlink()
+                if name.parent == place and before is not None:
+                    shutil.move(before, name)
+        elif operation == "remove" and place.is_dir():
+            for path in place.rglob("*"):
+                if path.is_file() and self._draw.random() < 0.5:
+                    path.unlink()
+        elif operation == "commit":
+            with Path(f"{place}-wal").open("ab") as file:
+                file.write(self._draw.randbytes(self._draw.randrange(1, 9000)))
+
+
+def run(root: Path, client: Client) -> None:
+    """Send, work, send again, work."""
     state = open_state(root)
     state.sweep()
     worker = Worker(state, threads=1)
@@ -61,7 +123,7 @@ def run(root: Path, told: list[str]) -> None:
                     now=state.clock(),
                 )
             )
-            told.append(found["request_id"])
+            client.told(found["request_id"])
 
     send(FIRST)
     ingest(state, state.load_serving(), ADDED)
@@ -74,33 +136,42 @@ def run(root: Path, told: list[str]) -> None:
     state.close()
 
 
-def attempt(root: Path, acknowledged: Path, how: str, at: int) -> tuple[int, int]:
-    """One run in a fork; (operations that were counted, exit status)."""
+def attempt(
+    root: Path, acknowledged: Path, how: str, at: int, moment: float | None = None
+) -> tuple[int, int]:
+    """One run in a fork; (operations that were counted, exit status). ``moment``: seconds after
+    which it is killed, wherever it is."""
     reading, writing = os.pipe()
     child = os.fork()
     if child:
         os.close(writing)
+        if moment is not None:
+            time.sleep(moment)
+            os.kill(child, signal.SIGKILL)
         with os.fdopen(reading) as pipe:
             seen = pipe.read()
         status = os.waitpid(child, 0)[1]
         return len(seen), status
     os.close(reading)
-    count, told = 0, []
+    count, cut = 0, PowerCut(root.parent / "before", at)
 
     def watcher(operation: str, place: Any) -> None:
         nonlocal count
         count += 1
         os.write(writing, b".")
         if count == at:
-            if how == KILL:
-                keep(acknowledged, told)
-                os.kill(os.getpid(), signal.SIGKILL)
-            raise OSError(FAILS[how], os.strerror(FAILS[how]))
+            if how in FAILS:
+                raise OSError(FAILS[how], os.strerror(FAILS[how]))
+            if how == "torn":
+                cut.strike(operation, Path(place))
+            os.kill(os.getpid(), signal.SIGKILL)
+        if how == "torn":
+            cut.watch(operation, Path(place))
 
     code = 0
     try:
         with watched(watcher):
-            run(root, told)
+            run(root, Client(acknowledged))
     except (OSError, AltEraserError) as error:
         code = 1 if isinstance(error, OSError) else error.exit_code
     except BaseException:
@@ -108,14 +179,7 @@ def attempt(root: Path, acknowledged: Path, how: str, at: int) -> tuple[int, int
 
         traceback.print_exc()
         code = 99
-    keep(acknowledged, told)
     os._exit(code)
-
-
-def keep(acknowledged: Path, told: list[str]) -> None:
-    """What the client knows; it outlives the service."""
-    with open(acknowledged, "a", encoding="ascii") as file:
-        file.writelines(f"{each}\n" for each in told)
 
 
 def look(root: Path, acknowledged: Path) -> dict[str, Any]:
@@ -155,8 +219,8 @@ def look(root: Path, acknowledged: Path) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Every STEP-th operation from FIRST on, of a kind of fault: a line of JSON each."""
-    source, work, how, first, step, out = sys.argv[1:]
+    """Every STEP-th operation from FIRST to LAST, of a kind of fault: a line of JSON each."""
+    source, work, how, first, step, last, out = sys.argv[1:]
     place = Path(work)
 
     def fresh() -> tuple[Path, Path]:
@@ -166,16 +230,25 @@ def main() -> None:
         return place / "state", place / "told"
 
     root, told = fresh()
-    operations, status = attempt(root, told, KILL, 0)
+    began = time.perf_counter()
+    operations, status = attempt(root, told, NEVER, 0)
+    whole = time.perf_counter() - began
     assert status == 0, status
     expected = look(root, told)
     with open(out, "w", encoding="ascii") as file:
         print(json.dumps({"operations": operations, "expected": expected}), file=file)
-        for at in range(int(first), operations + 1, int(step)):
+        for at in range(int(first), min(operations, int(last)) + 1, int(step)):
             root, told = fresh()
-            reached, status = attempt(root, told, how, at)
+            if how == RANDOM:
+                draw = random.Random(at)
+                tries = [
+                    attempt(root, told, NEVER, 0, draw.uniform(0, whole)) for _ in range(KILLS)
+                ]
+                reached, status = max(tries)
+            else:
+                reached, status = attempt(root, told, how, at)
             began = time.perf_counter()
-            _, again = attempt(root, told, KILL, 0)
+            _, again = attempt(root, told, NEVER, 0)
             seconds = time.perf_counter() - began
             line = {
                 "at": at,
@@ -185,6 +258,7 @@ def main() -> None:
                 "seconds": seconds,
             }
             print(json.dumps(line | {"found": look(root, told)}), file=file, flush=True)
+    shutil.rmtree(place)
 
 
 if __name__ == "__main__":
