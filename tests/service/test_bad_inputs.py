@@ -134,6 +134,7 @@ REFUSED = [
     Refused("sessions of pairs", {"sessions": [1]}, 400, 2, "no_sessions"),
     Refused("a hold of a user", {"users": [BASE], "hold": [BASE]}, 400, 2, "type"),
     Refused("a regulation that is none", {"users": [1], "regulation": "x"}, 400, 2, "regulation"),
+    Refused("a due date that is over", {"users": [1], "due": "2001-03-01"}, 400, 2, "due"),
     Refused("a due date that is none", {"users": [1], "due": "soon"}, 400, 2, "due"),
     Refused("a hold that is none", {"users": [1], "hold": "yes"}, 400, 2, "hold"),
 ]

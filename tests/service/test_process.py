@@ -103,6 +103,43 @@ def test_begins_serves_stops_and_is_killed(made: Path, tmp_path: Path, start) ->
     )
 
 
+@pytest.mark.parametrize("moment", ["making the state", "opening it", "working"])
+def test_who_stops_it_before_it_is_ready_is_obeyed(made: Path, tmp_path: Path, moment: str) -> None:
+    """Exit code 0, as at any other time, and the next start finds nothing half made."""
+    state = tmp_path / "state"
+    where = {
+        "making the state": "alteraser.service.state:read_for",
+        "opening it": "alteraser.service.run:listening",
+        "working": "alteraser.service.worker:Worker.begin",
+    }[moment]
+    code = (
+        "import importlib, operator, os, signal, sys\n"
+        "from alteraser.cli.main import main\n"
+        "module, _, name = sys.argv[1].partition(':')\n"
+        "module = importlib.import_module(module)\n"
+        "*path, last = name.split('.')\n"
+        "owner = operator.attrgetter('.'.join(path))(module) if path else module\n"
+        "def stopped(*given, **named):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    raise SystemExit('it was not obeyed')\n"
+        "setattr(owner, last, stopped)\n"
+        "sys.exit(main(sys.argv[2:]))\n"
+    )
+    given = ["--state", str(state), "--model", str(made / "knn"), "--data", str(made / "data.csv")]
+    command = ["serve", "--port", "0", *given]
+    if moment == "working":
+        shutil.copytree(made / "state-knn", state)
+        command = ["worker", "--state", str(state)]
+    found = subprocess.run(
+        [sys.executable, "-c", code, where, *command], capture_output=True, text=True
+    )
+    assert (found.returncode, found.stdout) == (0, ""), found.stderr
+    assert state.exists() == (moment != "making the state")
+    assert not [path for path in tmp_path.iterdir() if path != state]
+    if state.exists():
+        open_state(state).close()
+
+
 def test_a_worker_that_is_killed_is_started_again(made: Path, tmp_path: Path, start) -> None:
     state = tmp_path / "state"
     shutil.copytree(made / "state-knn", state)

@@ -8,12 +8,14 @@ import logging
 import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv as pacsv
 import pytest
 
 import alteraser as ae
 from alteraser.cli.main import main
 from alteraser.engines.store import version as on_disk
-from alteraser.errors import Conflict, IntegrityError, NumericFailure, RefusedByPolicy
+from alteraser.errors import Conflict, IntegrityError, InvalidInput, NumericFailure, RefusedByPolicy
 from alteraser.ledger import log, receipts, requests, versions
 from alteraser.ledger.canonical import canonical
 from alteraser.service import erasing
@@ -22,7 +24,7 @@ from alteraser.service.ingest import ingest
 from alteraser.service.state import create, open_state, same_model
 from alteraser.service.worker import Worker
 
-from .conftest import BASE, everything
+from .conftest import BASE, Service, everything
 
 
 def receipt_of(service, name: str) -> bytes:
@@ -217,6 +219,69 @@ def test_a_check_that_fails_is_followed_by_a_retrain(service, monkeypatch) -> No
     assert methods == ["converge", "retrain"]
     assert opened.shown(name)["status"] == "completed"
     assert receipts.check(receipt_of(opened, name)).predicate["method"]["method"] == "retrain"
+
+
+def test_what_was_added_keeps_nobody_from_being_forgotten(service, monkeypatch) -> None:
+    """Interactions that no model can be made with are dropped: requests are done without them, all
+    in one batch, those for people who are in these alone as well, and nothing comes back."""
+    opened = service("knn")
+    real, seen = erasing.erase, []
+
+    def erase(start, data, gone, **more):
+        seen.append(data.count)
+        if (data.users.rows_of([77]) >= 0).any() and data.user_counts[data.users.rows_of([77])[0]]:
+            raise NumericFailure("a row has no solution")
+        return real(start, data, gone, **more)
+
+    monkeypatch.setattr(erasing, "erase", erase)
+    before = opened.pairs
+    ingest(opened.state, opened.state.load_serving(), [{"user": 77, "item": 101}])
+    names = [opened.send({"users": [BASE + 5]}), opened.send({"users": [77]})]
+    opened.work()
+    assert len(seen) == 2, "once with, once without"
+    shown = [opened.shown(name)["status"] for name in names]
+    assert shown == ["completed", "completed_nothing_found"]
+    after = {pair for pair in before if pair[0] != BASE + 5}
+    assert opened.pairs == after
+    assert not list(opened.state.folders.added.iterdir())
+    opened.send({"users": [BASE + 6]})
+    opened.work()
+    assert opened.pairs == {pair for pair in after if pair[0] != BASE + 6}
+    # who is alone there, and nobody else asks
+    ingest(opened.state, opened.state.load_serving(), [{"user": 77, "item": 101}])
+    name = opened.send({"users": [77]}, "again")
+    opened.work()
+    assert opened.shown(name)["status"] == "completed_nothing_found"
+    assert not list(opened.state.folders.added.iterdir())
+
+
+def test_values_that_no_model_learns_from_are_refused(tmp_path: Path) -> None:
+    rows = [
+        {"user": u, "item": v, "plays": 1 + (u + v) % 3} for u in range(9) for v in range(u % 4, 6)
+    ]
+    pacsv.write_csv(pa.Table.from_pylist(rows), tmp_path / "data.csv")
+    words = (
+        "--model item-knn --neighbors 3 --confidence plays --user-column user --item-column item"
+    )
+    command = [
+        "train",
+        str(tmp_path / "data.csv"),
+        *words.split(),
+        "--out",
+        str(tmp_path / "model"),
+    ]
+    assert main([*command, "-q"]) == 0
+    create(tmp_path / "state", tmp_path / "model", tmp_path / "data.csv", rate=0)
+    opened = Service(tmp_path / "state")
+    served = opened.state.load_serving()
+    for value, words in ((-5, "above zero"), (0, "above zero"), (1e300, "range"), (1e-40, "range")):
+        with pytest.raises(InvalidInput, match=words):
+            ingest(opened.state, served, [{"user": 1, "item": 77, "value": value}])
+    assert ingest(opened.state, served, [{"user": 1, "item": 77, "value": 2}])["accepted"] == 1
+    name = opened.send({"users": [3]})
+    opened.work()
+    assert opened.shown(name)["status"] == "completed"
+    opened.close()
 
 
 def test_what_never_passes_fails_alone(service, monkeypatch) -> None:

@@ -70,6 +70,18 @@ def watch() -> None:
         _signal.signal(_signal.SIGTERM, _interrupt)
 
 
+def end_on_sigterm() -> None:
+    """From now on SIGTERM is what ends this command as it should: what is open is cleaned up, and
+    the exit code is 0. Of commands that would go on for ever.
+    """
+    if hasattr(_signal, "SIGTERM"):
+        _signal.signal(_signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
 def _ignore() -> None:
     if _signal.getsignal(_signal.SIGINT) is not _signal.SIG_DFL:
         _signal.signal(_signal.SIGINT, _signal.SIG_IGN)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from alteraser.cli import common
+from alteraser.cli import common, interrupts
 from alteraser.cli.configured import ConfigOption, ConfiguredCommand
 from alteraser.cli.screen import Screen
 from alteraser.cli.serve import (
@@ -40,6 +40,7 @@ def worker(
 
     Example: alteraser worker --state state --once
     """
+    interrupts.end_on_sigterm()
     require_service()
     from alteraser.service import tracing
     from alteraser.service.state import open_state

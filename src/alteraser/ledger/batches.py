@@ -93,10 +93,17 @@ def row_of(connection: Connection, number: int) -> Batch:
 
 
 def plan(
-    connection: Connection, lease: Lease, now: datetime, how: Mapping[str, Any], *, most: int = MOST
+    connection: Connection,
+    lease: Lease,
+    now: datetime,
+    how: Mapping[str, Any],
+    *,
+    most: int = MOST,
+    learn: bool = True,
 ) -> Batch | None:
     """A new batch of the first ``most`` requests in the queue, and of all interactions that were
-    added; None: nothing. It is ``planned``, or where these are many ``gathering`` (``gather``).
+    added, unless it is not to ``learn``; None: nothing. It is ``planned``, or where these are many
+    ``gathering`` (``gather``).
 
     ``how`` is the plan; what it is a function of is put beside it.
     """
@@ -115,7 +122,8 @@ def plan(
         .all()
     )
     start = versions.serving(connection).version
-    whole = dict(how) | {"up_to": last, "added": list(added)}
+    whole = dict(how) | {"up_to": last, "added": list(added) if learn else []}
+    whole |= {} if learn else {"left_out": list(added)}
     floor = of_requests.tell(
         connection, "planned", now, batch=number, detail=whole | {"start_version": start}
     )
@@ -129,7 +137,9 @@ def plan(
             started=written(now),
         )
     )
-    connection.execute(update(ingests).where(ingests.c.sequence.in_(added)).values(batch=number))
+    if learn:
+        mine = ingests.c.sequence.in_(added)
+        connection.execute(update(ingests).where(mine).values(batch=number))
     return gather(connection, lease, row_of(connection, number), now)
 
 
@@ -256,6 +266,20 @@ def _found(connection: Connection, version: str, counts: Mapping[str, Mapping[st
                 for name, each in counts.items()
             ],
         )
+
+
+def drop(connection: Connection, batch: Batch, now: datetime) -> int:
+    """What the batch was made without is never learned: with it there was no version, and it may be
+    of those who asked. How many interactions these are.
+    """
+    mine = ingests.c.sequence.in_(batch.plan.get("left_out", ()))
+    rows = connection.execute(
+        select(func.coalesce(func.sum(ingests.c.rows), 0)).where(mine)
+    ).scalar_one()
+    if rows:
+        connection.execute(update(ingests).where(mine).values(batch=batch.number))
+        of_requests.tell(connection, "dropped", now, batch=batch.number, detail={"rows": rows})
+    return int(rows)
 
 
 def unlearn(connection: Connection, number: int) -> None:

@@ -26,8 +26,14 @@ def a_month_after(moment: datetime) -> datetime:
 
 def due(received: datetime, regulation: str, asked: datetime | None = None) -> datetime:
     """The end of the period that ``regulation`` gives, counted from receipt; ``asked`` where that
-    is earlier.
+    is earlier. InvalidInput where it is over at the receipt: nobody could keep it.
     """
+    if asked is not None and asked <= received:
+        raise InvalidInput(
+            f"due: {written(asked)} is over already; leave it out for the regulation's period, or "
+            "name a time to come",
+            code="due",
+        )
     end = a_month_after(received) if regulation == "gdpr" else received + timedelta(days=45)
     return end if asked is None else min(end, asked)
 

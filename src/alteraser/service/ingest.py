@@ -23,6 +23,7 @@ from alteraser.engines.store.version import Version
 from alteraser.errors import Conflict, InvalidInput, ResourceLimit
 from alteraser.ledger import ingests
 from alteraser.ledger.asked import Declared, id_of
+from alteraser.models.factorization.magnitudes import LEAST, MOST
 from alteraser.service.erasing import there_already
 from alteraser.service.state import State
 
@@ -93,6 +94,7 @@ def take(state: State, version: Version, data: Interactions) -> dict[str, int]:
     """Take ``data`` in, durable when this returns; how many were new, known, erased before, or left
     out: below the threshold, or repeated.
     """
+    _in_range(data)
     back = version.content.tombstones.returned(state.hashing, data)
     known = there_already(version.data, data)
     new = data.keep_rows(~back & ~known)
@@ -119,6 +121,21 @@ def take(state: State, version: Version, data: Interactions) -> dict[str, int]:
 
         state.database.together(added)
     return counts
+
+
+def _in_range(data: Interactions) -> None:
+    """InvalidInput for numbers that no model can learn from: erasures go on without them, but they
+    would be taken in for nothing.
+    """
+    for name in ("confidence", "target"):
+        values = getattr(data, name)
+        if values is None:
+            continue
+        sizes = np.abs(values)
+        if np.any((sizes > MOST) | ((sizes < LEAST) & (sizes > 0))):
+            raise _invalid(
+                "value", f"a value out of range: expected 0, or sizes from {LEAST:g} to {MOST:g}"
+            )
 
 
 def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) -> Interactions:

@@ -202,18 +202,22 @@ class Worker:
                 .order_by(request_table.c.sequence)
                 .limit(1)
             ).scalar_one_or_none()
+            added = ingests.rows_waiting(connection)
         if found is not None or waiting is None:
             return found
-        how = self._due(1 if waiting else batches.MOST)
+        # what failed is tried without what was added, and then alone: that may be the only fault
+        learn = waiting != 1 or not added
+        most = 1 if waiting and learn else batches.MOST
+        how = self._due(most)
         if how is None:
             return None
         serving = self._version(self._serving())
         methods = ["auto", "retrain"] if isinstance(serving.model, Model | PlainModel) else ["auto"]
         how |= {"methods": methods, "threads": self.threads}
-        # what failed before is tried alone: it may be the only fault
         with self.state.database.writing() as connection:
-            most = 1 if waiting else batches.MOST
-            return batches.plan(connection, self._mine(), self.state.clock(), how, most=most)
+            return batches.plan(
+                connection, self._mine(), self.state.clock(), how, most=most, learn=learn
+            )
 
     def _due(self, most: int) -> dict[str, Any] | None:
         """What is predicted of a batch that is to begin now; None where it is not."""
@@ -313,8 +317,15 @@ class Worker:
             )
             if batch.work.get("nothing"):
                 batches.unlearn(connection, batch.number)
+            dropped = batches.drop(connection, batch, now)
             done = batches.advance(
                 connection, self._mine(), batch, "published", now, published=written(now)
+            )
+        if dropped:
+            logger.error(
+                "batch %d: %d added interactions are dropped: no version could be made with them",
+                batch.number,
+                dropped,
             )
         self._published(version)
         return done
