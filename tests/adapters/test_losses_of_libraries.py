@@ -14,6 +14,8 @@ from contract import FIXTURES
 
 from alteraser.adapters.contract import Foreign, ForeignErasing
 from alteraser.adapters.row_losses import (
+    EARLY,
+    SHARE,
     RowSolved,
     implicit_bpr,
     implicit_lmf,
@@ -286,3 +288,48 @@ def test_a_user_with_anothers_interactions_is_seen_by_ranks() -> None:
         IntegrityError, match=r"least user is .*, expected at least 0.4 .*Is this user's row"
     ):
         found["swapped"].require("m.npz")
+
+
+def few_epochs(data: Interactions, epochs: int, rate: float = 0.05) -> Foreign:
+    """BPR by stochastic gradient steps in NumPy, as implicit takes them."""
+    rng = np.random.default_rng(0)
+    P, Q = (0.1 * (rng.random((size, 8)) - 0.5) for size in data.shape)
+    b = np.zeros(data.shape[1])
+    for _ in range(epochs * len(data)):
+        at, draw = rng.integers(0, len(data), 2)
+        u, i, j = data.user_rows[at], data.indices[at], data.indices[draw]
+        if data.locate(np.array([u]), np.array([j]))[0] >= 0:
+            continue
+        p, way = P[u].copy(), Q[i] - Q[j]
+        pull = 1.0 / (1.0 + np.exp(p @ way + b[i] - b[j]))
+        P[u] += rate * (pull * way - 0.01 * p)
+        for row, sign in ((i, 1.0), (j, -1.0)):
+            Q[row] += rate * (sign * pull * p - 0.01 * Q[row])
+            b[row] += rate * (sign * pull - 0.01 * b[row])
+    loss = implicit_bpr(0.01)
+    return Foreign(Path("m.npz"), "implicit", "bpr", P, Q, loss, item_biases=b)
+
+
+def test_bpr_that_was_stopped_early_is_not_accused() -> None:
+    """A gradient of more than SHARE of its parts, with the very data: what that cannot tell from
+    other data is said. Other items' data are refused.
+    """
+    rng = np.random.default_rng(3)
+    popular = np.linspace(0.9, 0.02, 50)
+    taste, genre = rng.integers(0, 4, 70), rng.integers(0, 4, 50)
+    odds = popular * np.where(taste[:, None] == genre, 0.8, 0.15)
+    u, v = np.nonzero(rng.random((70, 50)) < odds)
+    data = interactions(u, v, shape=(70, 50))
+    foreign = few_epochs(data, 25)
+    found = foreign.loss.check(foreign, data)
+    share = next(m for m in found.measures if m.name == "gradient share")
+    assert SHARE < share.value <= EARLY
+    assert found.passed
+    assert "training had hardly begun" in found.to_document()["does_not_see"]
+    others = rng.permutation(50)[v]
+    order = np.lexsort((others, u))
+    wrong = interactions(u[order], others[order], shape=(70, 50))
+    refused = foreign.loss.check(foreign, wrong)
+    assert not refused.passed
+    with pytest.raises(IntegrityError, match="did training stop after a few epochs"):
+        refused.require("m.npz")
