@@ -27,8 +27,8 @@ serve: $(VENV)/.service
 	$(BIN)/alteraser serve --state build/serve/state --model build/serve/model --data build/serve/household \
 	    --port $(or $(PORT),8080)
 
-# The service killed at each of its durable operations, and at random moments; calls made up from its description:
-# three quarters of an hour and more.
+# The service killed, stopped, and refused by the disk at each of its durable operations, and killed at random moments;
+# bits flipped, readers while versions come and go; calls made up from its description.
 test-faults: $(VENV)/.test $(VENV)/.fuzz $(VENV)/.postgresql
 	$(BIN)/python -m pytest tests/ledger tests/service -m faults $(ARGS)
 

@@ -9,6 +9,8 @@ process: each run is a fork of it, so that what is imported and compiled is ther
     kill          the process is killed before the operation
     torn          and what was not synced by then is as a power cut may leave it
     full, error   the operation fails: no room on the disk, or an error of it
+    stopped       the worker stands still before its k-th operation on files (SIGSTOP) until its
+                  lease is over and another one has done its work, and goes on then
     random        k is the seed of five kills, one after another, at moments of no operation
 """
 
@@ -22,12 +24,13 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from alteraser.errors import AltEraserError
-from alteraser.ledger import log, receipts, requests, versions
+from alteraser.ledger import leases, log, receipts, requests, versions
 from alteraser.ledger.asked import asked
 from alteraser.runtime.durable import watched
 from alteraser.service.ingest import ingest
@@ -43,7 +46,12 @@ FIRST = [
 ]
 SECOND = [{"items": [101]}]  # one alone: of two, a kill in between would rightly make two batches
 ADDED = [{"user": 77, "item": 103, "timestamp": 978_400_000}]
-NEVER, RANDOM, FAILS = "never", "random", {"full": errno.ENOSPC, "error": errno.EIO}
+NEVER, STOPPED, RANDOM, FAILS = (
+    "never",
+    "stopped",
+    "random",
+    {"full": errno.ENOSPC, "error": errno.EIO},
+)
 KILLS = 5
 
 
@@ -102,8 +110,10 @@ class PowerCut:
                 file.write(self._draw.randbytes(self._draw.randrange(1, 9000)))
 
 
-def run(root: Path, client: Client) -> None:
-    """Send, work, send again, work."""
+def run(
+    root: Path, client: Client, *, second: bool = True, working: Callable[[], None] | None = None
+) -> None:
+    """Send, work, send again, work. ``working`` is called before the first work."""
     state = open_state(root)
     state.sweep()
     worker = Worker(state, threads=1)
@@ -127,11 +137,14 @@ def run(root: Path, client: Client) -> None:
 
     send(FIRST)
     ingest(state, state.load_serving(), ADDED)
+    if working is not None:
+        working()
     while worker.once():
         pass
-    send(SECOND)
-    while worker.once():
-        pass
+    if second:
+        send(SECOND)
+        while worker.once():
+            pass
     worker.end()
     state.close()
 
@@ -182,6 +195,79 @@ def attempt(
     os._exit(code)
 
 
+def stopped(root: Path, acknowledged: Path, at: int) -> tuple[int, int]:
+    """(operations on files of the worker that was stopped, its exit status)."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        count, working = 0, False
+
+        def begins() -> None:
+            nonlocal working
+            working = True
+
+        def watcher(operation: str, place: Any) -> None:
+            nonlocal count
+            if working and operation != "commit":  # in a transaction nobody else could work
+                count += 1
+                os.write(writing, b".")
+                if count == at:
+                    os.kill(os.getpid(), signal.SIGSTOP)
+
+        code = 0
+        try:
+            with watched(watcher):
+                run(root, Client(acknowledged), second=False, working=begins)
+        except AltEraserError as error:
+            code = error.exit_code
+        except BaseException:
+            code = 99
+        os._exit(code)
+    os.close(writing)
+    status = os.waitpid(child, os.WUNTRACED)[1]
+    if os.WIFSTOPPED(status):
+        finished(root, leases.SECONDS + 1)
+        os.kill(child, signal.SIGCONT)
+        status = os.waitpid(child, 0)[1]
+    with os.fdopen(reading) as pipe:
+        return len(pipe.read()), status
+
+
+def finished(root: Path, later: float = 0.0) -> None:
+    """A worker in a fork does what there is to do, ``later`` seconds from now."""
+    child = os.fork()
+    if not child:
+        now = leases._time
+        leases._time = lambda *given: (now(*given)[0], now(*given)[1] + later)
+        code = 99
+        try:
+            state = open_state(root)
+            worker = Worker(state, threads=1)
+            worker.begin()
+            while worker.once():
+                pass
+            worker.end()
+            state.close()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def stops(fresh: Callable[[], tuple[Path, Path]], first: int, step: int, out: Any) -> None:
+    """The lines of ``main`` for a worker that is stopped."""
+    root, told = fresh()
+    operations, status = stopped(root, told, 0)
+    assert status == 0, status
+    print(json.dumps({"operations": operations, "expected": look(root, told)}), file=out)
+    for at in range(first, operations + 1, step):
+        root, told = fresh()
+        reached, status = stopped(root, told, at)
+        finished(root)
+        line = {"at": at, "reached": reached, "status": status, "found": look(root, told)}
+        print(json.dumps(line), file=out, flush=True)
+
+
 def look(root: Path, acknowledged: Path) -> dict[str, Any]:
     """What came of it."""
     state = open_state(root)
@@ -229,6 +315,10 @@ def main() -> None:
         (place / "told").touch()
         return place / "state", place / "told"
 
+    if how == STOPPED:
+        with open(out, "w", encoding="ascii") as file:
+            stops(fresh, int(first), int(step), file)
+        return
     root, told = fresh()
     began = time.perf_counter()
     operations, status = attempt(root, told, NEVER, 0)

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from alteraser.errors import Conflict
+
 PROGRAM = Path(__file__).with_name("kills.py")
 ALL = 10**6
 
@@ -58,6 +60,26 @@ def test_the_end_is_the_same(
         )
         assert line["again"] == 0, line
         assert line["found"] == expected, line
+
+
+@pytest.mark.parametrize(
+    ("first", "step"), [(2, 17), pytest.param(1, 1, marks=pytest.mark.faults)], ids=["few", "all"]
+)
+def test_a_worker_that_stood_still_is_refused(
+    made: Path, in_memory: Path, first: int, step: int
+) -> None:
+    """Past its lease, while another one did its work: nothing that it does then counts."""
+    head, lines = tried(made, in_memory, "knn", "stopped", first, step, ALL)
+    assert len(lines) == len(range(first, head["operations"] + 1, step)) > 0
+    expected = head["expected"]
+    assert (expected["missing"], expected["open"], expected["requests"]) == ([], [], 4)
+    codes = set()
+    for line in lines:
+        assert line["reached"] >= line["at"]
+        assert line["status"] in (0, Conflict.exit_code << 8), line
+        codes.add(line["status"])
+        assert line["found"] == expected, line
+    assert Conflict.exit_code << 8 in codes
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(100, marks=pytest.mark.faults)])

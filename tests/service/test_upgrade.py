@@ -12,17 +12,48 @@ import pytest
 
 from alteraser.cli.main import main
 from alteraser.errors import IntegrityError
-from alteraser.ledger import schema
+from alteraser.ledger import log, receipts, requests, schema
 from alteraser.ledger.database import Database
 from alteraser.runtime.durable import watched
 from alteraser.service.state import open_state
 
 from .conftest import BASE, Service
 
+LEDGERS = Path(__file__).with_name("ledgers")
+"""The tables of every version there was, as its program made them"""
+VERSIONS = sorted(int(path.stem) for path in LEDGERS.iterdir())
 
-@pytest.fixture
-def older(made: Path, tmp_path: Path) -> Path:
-    """A state as the first version left it, with a request that is done and one that waits."""
+
+def made_by(version: int, ledger: Path) -> None:
+    """What is in ``ledger``, as far as a ledger of ``version`` has it, in one that its program
+    made."""
+    old = ledger.with_name("older.sqlite")
+    with sqlite3.connect(old) as file:
+        file.executescript((LEDGERS / f"{version}.sql").read_text())
+        file.execute("ATTACH ? AS new", [str(ledger)])
+        names = [
+            row[0]
+            for row in file.execute("SELECT name FROM main.sqlite_master WHERE type = 'table'")
+        ]
+        for name in names:
+            if not name.startswith("sqlite_"):
+                columns = ", ".join(
+                    row[1] for row in file.execute(f"PRAGMA main.table_info({name})")
+                )
+                file.execute(
+                    f"INSERT INTO main.{name} ({columns}) SELECT {columns} FROM new.{name}"
+                )
+        file.execute(f"UPDATE main.meta SET value = '{version}' WHERE name = 'schema'")
+    file.close()
+    for path in ledger.parent.glob("ledger.sqlite*"):
+        path.unlink()
+    old.rename(ledger)
+    ledger.chmod(0o600)
+
+
+@pytest.fixture(params=VERSIONS[:-1])
+def older(request: pytest.FixtureRequest, made: Path, tmp_path: Path) -> Path:
+    """A state as a version left it, with a request that is done and one that waits."""
     root = tmp_path / "state"
     shutil.copytree(made / "state-knn", root)
     service = Service(root)
@@ -30,13 +61,16 @@ def older(made: Path, tmp_path: Path) -> Path:
     service.work()
     service.send({"users": [BASE + 6]}, "b")
     service.close()
-    with sqlite3.connect(root / "ledger.sqlite") as file:
-        for tables in schema.ADDED.values():
-            for table in tables:
-                file.execute(f"DROP TABLE {table.name}")
-        file.execute("UPDATE meta SET value = '1' WHERE name = 'schema'")
-    file.close()
+    made_by(request.param, root / "ledger.sqlite")
     return root
+
+
+def test_the_tables_of_this_version_are_kept(made: Path) -> None:
+    """Whoever changes them raises the version, and keeps what they were."""
+    assert list(range(1, schema.VERSION + 1)) == VERSIONS
+    _, now = shape(made / "state-knn" / "ledger.sqlite")
+    kept = (LEDGERS / f"{schema.VERSION}.sql").read_text().splitlines()
+    assert [f"{each};" for each in now if "sqlite_sequence" not in each] == sorted(kept)
 
 
 def shape(path: Path) -> tuple[str, list[str]]:
@@ -44,15 +78,21 @@ def shape(path: Path) -> tuple[str, list[str]]:
     try:
         (version,) = file.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
         names = file.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL ORDER BY name")
-        return version, [row[0] for row in names]
+        return version, sorted(" ".join(row[0].split()) for row in names)
     finally:
         file.close()
 
 
 def test_an_older_ledger_is_brought_up_to_date(older: Path, made: Path) -> None:
     service = Service(older)
-    assert shape(older / "ledger.sqlite") == shape(made / "state-knn" / "ledger.sqlite")
+    found, expected = (shape(root / "ledger.sqlite") for root in (older, made / "state-knn"))
+    assert found == expected
     service.work()
+    with service.state.database.reading() as connection:
+        for each in requests.listed(connection):
+            content = log.receipt(connection, each["request_id"], service.state.signer.public)
+            assert content is not None
+            receipts.check(content, log=log.Log(service.state.folders.log))
     names = {user for user, _ in service.pairs}
     assert not names & {BASE + 5, BASE + 6}
     service.close()

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from alteraser.errors import IntegrityError
 
-VERSION = 3
+VERSION = 4
 """Of the tables; a newer ledger is not touched by an older program, an older one is brought up to
 it when it is opened"""
 
@@ -67,6 +67,7 @@ requests = Table(
     Index("requests_by_state", "state", "sequence"),
     Index("requests_by_sameness", "sameness"),
     Index("requests_by_batch", "batch"),
+    Index("requests_by_first", "points_to"),
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
@@ -287,7 +288,7 @@ def check(connection: Connection) -> None:
 
 def _complete(there: set[str], version: int) -> None:
     """IntegrityError where a table is missing that a ledger of ``version`` has."""
-    later = {table.name for brought, more in ADDED.items() if brought > version for table in more}
+    later = {each.name for brought, more in ADDED.items() if brought > version for each in more}
     missing = sorted(set(tables.tables) - later - there)
     if missing:
         raise IntegrityError(
@@ -296,8 +297,12 @@ def _complete(there: set[str], version: int) -> None:
         )
 
 
-ADDED = {2: (subscriptions, outside_names), 3: (retired,)}
-"""Version → tables that it brought"""
+ADDED: dict[int, tuple[Table | Index, ...]] = {
+    2: (subscriptions, outside_names),
+    3: (retired,),
+    4: tuple(each for each in requests.indexes if each.name == "requests_by_first"),
+}
+"""Version → tables and indexes that it brought; 4 brought batches that are gathering as well"""
 
 
 def upgrade(connection: Connection) -> None:
@@ -306,8 +311,8 @@ def upgrade(connection: Connection) -> None:
     """
     number = select(meta.c.value).where(meta.c.name == "schema")
     for version in range(int(connection.execute(number).scalar_one()) + 1, VERSION + 1):
-        for table in ADDED[version]:
-            table.create(connection, checkfirst=True)
+        for each in ADDED[version]:
+            each.create(connection, checkfirst=True)
     connection.execute(meta.update().where(meta.c.name == "schema").values(value=str(VERSION)))
 
 

@@ -184,12 +184,15 @@ class Worker:
                     batch = self._steps[batch.state](batch)
             except (Conflict, Interrupted, ResourceLimit, DependencyMissing):
                 raise
-            except AltEraserError as error:
+            except Exception as error:
+                self._check_lease()  # who took over has removed files that this one was writing
+                reason = error.kind if isinstance(error, AltEraserError) else None
                 # damage of the state is no fault of a request
-                if isinstance(error, IntegrityError) or batch.state not in ("planned", "scrubbed"):
+                damage = reason is None or isinstance(error, IntegrityError)
+                if damage or batch.state not in ("planned", "scrubbed"):
                     raise
-                logger.error("batch %d: %s", batch.number, error.kind)
-                self._abandon(batch, error.kind)
+                logger.error("batch %d: %s", batch.number, reason)
+                self._abandon(batch, str(reason))
                 return True
         return True
 
@@ -422,6 +425,11 @@ class Worker:
     def _abandon(self, batch: Batch, reason: str) -> None:
         with self.state.database.writing() as connection:
             batches.abandon(connection, self._mine(), batch, reason, self.state.clock())
+
+    def _check_lease(self) -> None:
+        """Conflict where another worker took over."""
+        with suppress(DependencyMissing, OSError), self.state.database.reading() as connection:
+            leases.check(connection, self._mine())
 
     def _mine(self) -> Lease:
         if self._lease is None:
