@@ -44,28 +44,29 @@ def sparse(shape: tuple[int, int], density: float, rng: Any) -> Any:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 67, 130])
-def test_products_on_the_triangle_are_those_of_the_whole(
-    n: int, dtype: Any, monkeypatch: Any
-) -> None:
-    """One vector, sparse rows in squares, and rows as dense ones, from where the triangle lies."""
+@pytest.mark.parametrize("n", [1, 2, 3, 8, 9, 67, 130, 1060, 1061])
+def test_products_on_the_triangle_are_those_of_the_whole(n: int, dtype: Any) -> None:
+    """One vector, and sparse rows through what is laid out, from where the triangle lies; some
+    items in no row, entries of a row in any order, more items than are laid out at a time.
+    """
     rng = np.random.default_rng(n)
     whole = definite(n, rng, dtype)
-    half, monkey = triangle(whole), monkeypatch.setattr
-    monkey(inverse, "WIDE", 32)
+    half = triangle(whole)
     close: dict[str, Any] = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
     vector = rng.standard_normal(n)
     np.testing.assert_allclose(inverse.times_one(half, vector), whole @ vector, **close)
-    for k in (0, 1, 7):
-        dense = np.ascontiguousarray(rng.standard_normal((k, n)), dtype)
-        np.testing.assert_allclose(packed.times(half, n, dense), dense @ whole, **close)
-        rows = sparse((k, n), 0.3, rng)
-        for way in (True, False):
-            monkey(cost, "is_dense", lambda *_, way=way: way)
+    for k, density in ((0, 0.3), (1, 1.0), (7, 0.3), (70, 0.02)):
+        rows = sparse((k, n), density, rng)
+        mixed = csr_array((rows.data.copy(), rows.indices.copy(), rows.indptr), shape=rows.shape)
+        for start, end in zip(rows.indptr[:-1], rows.indptr[1:], strict=True):
+            order = start + rng.permutation(end - start)
+            mixed.indices[start:end], mixed.data[start:end] = rows.indices[order], rows.data[order]
+        for taken in (rows, mixed):
+            lines = inverse.Rows.of(taken, dtype)
             for threads in (1, 2):
-                np.testing.assert_allclose(
-                    inverse.product(half, n, rows, threads), rows @ whole, **close
-                )
+                w = inverse.product(half, n, lines, threads)
+                np.testing.assert_allclose(w, rows @ whole, **close)
+            np.testing.assert_allclose(inverse.inner_products(lines, w), rows @ w.T, **close)
 
 
 @settings(max_examples=60)
@@ -75,19 +76,17 @@ def test_products_on_the_triangle_are_those_of_the_whole(
     come=st.integers(0, 9),
     seed=st.integers(0, 9999),
     dtype=st.sampled_from(["float32", "float64"]),
-    dense=st.booleans(),
 )
 def test_a_step_in_place_is_the_inverse_of_what_changed(
-    n: int, gone: int, come: int, seed: int, dtype: Any, dense: bool
+    n: int, gone: int, come: int, seed: int, dtype: Any
 ) -> None:
-    """Rows one by one and together, sparse and as dense ones, in several slabs."""
+    """Rows one by one and together, in several slabs."""
     rng = np.random.default_rng(seed)
     old, new = sparse((gone, n), 0.4, rng), sparse((come, n), 0.4, rng)
     rest = definite(n, rng, np.float64)
     before = rest + (old.T @ old).toarray()
     half = triangle(np.linalg.inv(before).astype(dtype))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cost, "is_dense", lambda *_: dense)
         patch.setattr(cost, "slab", lambda *_: 3)
         done = inverse.change(half, n, old, new)
     wanted = np.linalg.inv(rest + (new.T @ new).toarray())

@@ -1,5 +1,5 @@
-"""Loops over a packed triangle: XᵀX of sparse X, whose twin is SciPy's product, and what one row
-does to it.
+"""Loops over a packed triangle: XᵀX of sparse X and products with sparse rows, whose twins are
+SciPy's products, and what one row does to it.
 
 ``dense`` is the transposed rectangle (c, r) of ``packed``, ``first`` its c and ``odd`` its o. What
 one row does is as fast as memory in one thread; BLAS would wake others, which wait for more to do
@@ -12,10 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from alteraser.linalg.kernels.vector import add_four
 from alteraser.runtime.jit import exact_order, kernel
 
-TALL = 64
-"""Items of which a square is laid out at a time"""
+PANEL = 256
+"""Bytes of a line that is laid out: a row's sums of so many stay in the nearest cache"""
+NEAR = 1024
+"""Lines that are laid out at a time: a quarter of a megabyte, which the second cache holds"""
+SIDE = 16
+"""Columns of a line that are copied together"""
 
 
 @exact_order
@@ -65,48 +70,124 @@ def times_sparse(
     odd: int,
     touched: Any,
     ptr: Any,
-    rows: Any,
+    items: Any,
     values: Any,
-    wide: int,
     out: Any,
 ) -> None:
-    """Columns ``places`` (starts of ``wide`` each) of out (k, n) = Vᵀ times the symmetric matrix in
-    ``dense``.
+    """Columns ``places`` (starts of ``PANEL`` bytes each) of VᵀP (k, n) added to ``out``, P being
+    the symmetric matrix in ``dense``.
 
-    V (n, k) has the entries ``rows``, ``values`` of its t-th item ``touched[t]`` at ptr[t]:ptr[t +
-    1]; items increase. The matrix is laid out square by square, which stays near while all rows
-    that want it take it.
+    Vᵀ (k, n) has in row u the entries ``values`` at ptr[u]:ptr[u + 1], of the items
+    ``touched[items]``; both increase. What these columns hold of ``NEAR`` touched items is laid out
+    line by line and stays near while every row adds up the lines of its items, so that P is read
+    once for all rows.
     """
-    n = out.shape[1]
-    # not a power of 2 apart, which would be one place of the cache
-    square = np.empty((TALL, wide + 8), dense.dtype)
+    n, wide = out.shape[1], PANEL // dense.itemsize
+    panel, sums = np.empty(NEAR * wide, dense.dtype), np.empty(wide, dense.dtype)
     for i0 in places:
-        i1 = min(i0 + wide, n)
-        start = 0
-        while start < touched.size:
-            j0 = touched[start]
-            j1 = min(j0 + TALL, n)
-            for j in range(j0, j1):
-                if j < first:
-                    for i in range(max(i0, j), i1):
-                        square[j - j0, i - i0] = dense[j, i + odd]
-                else:
-                    for i in range(max(i0, first), min(i1, j + 1)):
-                        square[j - j0, i - i0] = dense[j - first + 1 - odd, i - first]
-            for i in range(i0, i1):
-                if i < first:
-                    for j in range(max(j0, i + 1), j1):
-                        square[j - j0, i - i0] = dense[i, j + odd]
-                else:
-                    for j in range(max(j0, first), min(j1, i)):
-                        square[j - j0, i - i0] = dense[i - first + 1 - odd, j - first]
-            while start < touched.size and touched[start] < j1:
-                line = square[touched[start] - j0, : i1 - i0]
-                for p in range(ptr[start], ptr[start + 1]):
-                    target, value = out[rows[p], i0:i1], values[p]
-                    for t in range(i1 - i0):
-                        target[t] += value * line[t]
-                start += 1
+        i1, at = min(i0 + wide, n), ptr[:-1].copy()
+        for start in range(0, touched.size, NEAR):
+            part = touched[start : start + NEAR]
+            _lay_out(dense, first, odd, part, i0, i1, panel, wide)
+            _add_lines(panel, start, start + part.size, at, ptr, items, values, sums, i0, i1, out)
+
+
+@kernel
+def inner_products(touched: Any, ptr: Any, items: Any, values: Any, w: Any, out: Any) -> None:
+    """VᵀW (k, k) added to ``out``, of ``w`` = Wᵀ (k, n), in the way of ``times_sparse``."""
+    k, wide = w.shape[0], PANEL // w.itemsize
+    panel, sums = np.empty(NEAR * wide, w.dtype), np.empty(wide, w.dtype)
+    for v0 in range(0, k, wide):
+        v1, at = min(v0 + wide, k), ptr[:-1].copy()
+        for start in range(0, touched.size, NEAR):
+            part = touched[start : start + NEAR]
+            for v in range(v0, v1):
+                for t in range(part.size):
+                    panel[t * wide + v - v0] = w[v, part[t]]
+            _add_lines(panel, start, start + part.size, at, ptr, items, values, sums, v0, v1, out)
+
+
+@kernel
+def _add_lines(
+    panel: Any,
+    start: int,
+    stop: int,
+    at: Any,
+    ptr: Any,
+    items: Any,
+    values: Any,
+    sums: Any,
+    i0: int,
+    i1: int,
+    out: Any,
+) -> None:
+    """Add to out[u, i0:i1] the lines in ``panel`` of the items start:stop of each row u, of which
+    the next is at ``at[u]``, which moves on.
+    """
+    wide, none = PANEL // panel.itemsize, panel.dtype.type(0)
+    for u in range(at.size):
+        p, end = at[u], ptr[u + 1]
+        sums[:] = 0
+        while p + 4 <= end and items[p + 3] < stop:
+            add_four(
+                sums,
+                0,
+                panel,
+                (items[p] - start) * wide,
+                (items[p + 1] - start) * wide,
+                (items[p + 2] - start) * wide,
+                (items[p + 3] - start) * wide,
+                values[p],
+                values[p + 1],
+                values[p + 2],
+                values[p + 3],
+                wide,
+            )
+            p += 4
+        while p < end and items[p] < stop:
+            line = (items[p] - start) * wide
+            add_four(sums, 0, panel, line, line, line, line, values[p], none, none, none, wide)
+            p += 1
+        at[u] = p
+        for i in range(i0, i1):
+            out[u, i] += sums[i - i0]
+
+
+@kernel
+def _lay_out(
+    dense: Any, first: int, odd: int, items: Any, i0: int, i1: int, panel: Any, wide: int
+) -> None:
+    """The entries (j, i0:i1) of the symmetric matrix in ``dense`` into ``panel``, a line of
+    ``wide`` for each j of ``items``.
+
+    ``SIDE`` columns at a time: as long as neither the diagonal nor the corner begins among them,
+    they lie side by side in a row of ``dense``, or below one another.
+    """
+    for b0 in range(i0, i1, SIDE):
+        b1 = min(b0 + SIDE, i1)
+        whole = b1 - b0 == SIDE and (b1 <= first or b0 >= first)
+        for t in range(items.size):
+            j, at = items[t], t * wide + b0 - i0
+            x, y = _entry(b0, j, first, odd)
+            if not whole or b0 <= j < b1:
+                for i in range(b0, b1):
+                    x, y = _entry(i, j, first, odd)
+                    panel[at + i - b0] = dense[x, y]
+            elif (j < first) if j < b0 else (b0 >= first):
+                for i in range(SIDE):
+                    panel[at + i] = dense[x, y + i]
+            else:
+                for i in range(SIDE):
+                    panel[at + i] = dense[x + i, y]
+
+
+@kernel
+def _entry(i: int, j: int, first: int, odd: int) -> Any:
+    """Where the entry (i, j) of the symmetric matrix is in ``dense``."""
+    low, high = min(i, j), max(i, j)
+    if low < first:
+        return low, high + odd
+    return high - first + 1 - odd, low - first
 
 
 @kernel

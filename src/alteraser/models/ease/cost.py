@@ -7,13 +7,13 @@ is measured.
 
 from __future__ import annotations
 
-INVERT = 1.3
+INVERT = 1.1
 """A multiply-add of factoring and inverting, which work on smaller blocks"""
 SHARED = 50.0
 """One of XᵀX, added up in places that lie apart"""
-SPARSE = 8.0
-"""One of sparse rows with P"""
-LAID_OUT = 50.0
+SPARSE = 2.5
+"""One of sparse rows with P; as dense ones they would be faster from two fifths of all items on"""
+LAID_OUT = 25.0
 """An entry of P that is laid out for them"""
 WORKING = 1.1
 """Memory in triangles while one is made or changed in place: rows that are taken together and their
@@ -27,32 +27,19 @@ def anew(n: int, shared: float) -> float:
 
 def update(n: int, rows: int, entries: int) -> float:
     """Changing P by ``rows`` rows with ``entries`` entries: products, M, and n × n by YYᵀ."""
-    together = slab(n, rows, entries)
-    steps = -(-rows // together) if rows else 0
-    product = dense_rows(n, rows) if is_dense(n, rows, entries) else sparse_rows(n, entries, steps)
-    return product + rows * n * (n + together) / 2
+    if not rows:
+        return 0.0
+    together = min(rows, slab(n))
+    steps = -(-rows // together)
+    laid_out = n * min(n * steps, entries)
+    return SPARSE * n * entries + LAID_OUT * laid_out + rows * n * (n + together) / 2
 
 
-def slab(n: int, rows: int, entries: int) -> int:
-    """Rows that are taken in one step: they and their products are ≤ 1/12 of P, from n = 6,000 on;
-    BLAS wants 128.
+def slab(n: int) -> int:
+    """Rows that are taken in one step: their products are ≤ 1/12 of P, from n = 3,072 on; BLAS
+    wants 128.
     """
-    return max(128, n // (48 if is_dense(n, rows, entries) else 24))
-
-
-def is_dense(n: int, rows: int, entries: int) -> bool:
-    """Whether so many rows are faster taken as dense ones."""
-    return dense_rows(n, rows) < sparse_rows(n, entries)
-
-
-def dense_rows(n: int, rows: int) -> float:
-    """P with dense rows."""
-    return float(n * n * rows)
-
-
-def sparse_rows(n: int, entries: int, steps: int = 1) -> float:
-    """P with sparse rows in so many steps."""
-    return n * (SPARSE * entries + LAID_OUT * n * steps)
+    return max(128, n // 24)
 
 
 def triangle(n: int, itemsize: int) -> int:

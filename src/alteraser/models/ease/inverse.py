@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +36,6 @@ from alteraser.runtime.workers import blocks, default_threads, run
 
 Array = npt.NDArray[Any]
 
-WIDE = 256
-"""Columns of a product that are made at a time"""
 FEW = 4
 """Rows that are taken one by one, by loops of one thread"""
 SCATTERED = 0.08
@@ -143,7 +141,7 @@ def _one_by_one(inverse: Array, n: int, rows: Any, sign: float) -> bool:
 
 
 def _together(inverse: Array, n: int, rows: Any, sign: float, threads: int) -> bool:
-    slab = cost.slab(n, rows.shape[0], rows.nnz)
+    slab = cost.slab(n)
     with one_for_each(threads):
         return all(
             _step(inverse, n, rows[start : start + slab], sign, threads)
@@ -176,9 +174,9 @@ def _step(inverse: Array, n: int, rows: Any, sign: float, threads: int) -> bool:
 
     kind = inverse.dtype.name
     letter = "s" if kind == "float32" else "d"
-    w = product(inverse, n, rows, threads)
-    m = sign * np.asarray(rows @ w.T)
-    m = np.asfortranarray((m + m.T) / 2, inverse.dtype)
+    lines = Rows.of(rows, inverse.dtype)
+    w = product(inverse, n, lines, threads)
+    m = sign * inner_products(lines, w)
     m[np.diag_indices_from(m)] += 1.0
     norm = float(np.abs(m).sum(0).max())
     factor, failed = getattr(lapack, letter + "potrf")(m, lower=1, clean=0)
@@ -216,37 +214,51 @@ def _step_one(inverse: Array, n: int, row: Any, sign: float) -> bool:
     return True
 
 
-def product(inverse: Array, n: int, rows: Any, threads: int = 0) -> Array:
-    """Each of the sparse ``rows`` (k, n) times P, as rows (k, n) of P's dtype; sparse or as dense
-    ones.
-    """
+class Rows(NamedTuple):
+    """Sparse rows Vᵀ (k, n): row u has ``values`` at ptr[u]:ptr[u + 1], of ``touched[items]``."""
+
+    touched: Array
+    """Items that some row has, increasing"""
+    ptr: Array
+    items: Array
+    """Places among them, increasing within a row"""
+    values: Array
+
+    @classmethod
+    def of(cls, rows: Any, dtype: Any) -> Rows:
+        """Those of a CSR array."""
+        rows = rows.astype(dtype)  # a copy, which may be sorted
+        rows.sort_indices()
+        held = np.zeros(rows.shape[1], bool)
+        held[rows.indices] = True
+        place = np.cumsum(held) - 1
+        return cls(
+            np.flatnonzero(held), rows.indptr.astype(np.int64), place[rows.indices], rows.data
+        )
+
+
+def product(inverse: Array, n: int, rows: Rows, threads: int = 0) -> Array:
+    """VᵀP (k, n) of ``rows`` Vᵀ, of P's dtype."""
     from alteraser.models.ease import _kernels
 
-    rows = rows.astype(inverse.dtype)
-    if cost.is_dense(n, rows.shape[0], rows.nnz):
-        return packed.times(inverse, n, rows.toarray(order="C"))
     r, c, odd = packed.rectangle(n)
-    out, columns = np.zeros((rows.shape[0], n), inverse.dtype), rows.tocsc()
-    touched = np.flatnonzero(np.diff(columns.indptr))
-    ptr = np.concatenate([columns.indptr[touched], [rows.nnz]])
-    threads = threads or default_threads()
+    out = np.zeros((rows.ptr.size - 1, n), inverse.dtype)
+    wide, threads = _kernels.PANEL // inverse.itemsize, threads or default_threads()
     run(
-        lambda places: _kernels.times_sparse(
-            places,
-            inverse.reshape(c, r),
-            c,
-            odd,
-            touched,
-            ptr,
-            columns.indices,
-            columns.data,
-            WIDE,
-            out,
-        ),
-        np.array_split(np.arange(0, n, WIDE), max(1, min(threads, n // WIDE))),
+        lambda places: _kernels.times_sparse(places, inverse.reshape(c, r), c, odd, *rows, out),
+        np.array_split(np.arange(0, n, wide), max(1, min(threads, n // wide))),
         threads,
     )
     return out
+
+
+def inner_products(rows: Rows, w: Array) -> Array:
+    """VᵀW (k, k), symmetric but for rounding, of ``rows`` Vᵀ and ``w`` = (PV)ᵀ (k, n)."""
+    from alteraser.models.ease import _kernels
+
+    out = np.zeros((len(w), len(w)), w.dtype)
+    _kernels.inner_products(*rows, w, out)
+    return out.T
 
 
 def probe(n: int, seed: int) -> Array:

@@ -17,9 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.linalg.blas import Address
-from alteraser.linalg.blas import routine as blas
-
 Array = npt.NDArray[Any]
 
 
@@ -47,31 +44,6 @@ def columns(packed: Array, n: int, wanted: Array) -> Array:
             k = j - c  # the corner: (a, b), a ≥ b, is at row b of column a + 1 − o
             row[c : j + 1] = dense[k + 1 - o, : k + 1]
             row[j:] = dense[k + 1 - o :, k]
-    return out
-
-
-def times(packed: Array, n: int, rows: Array) -> Array:
-    """The symmetric matrix times each of ``rows`` (k, n), C order and of its dtype, as rows;
-    nothing is unpacked.
-
-    The rectangle holds three matrices as BLAS takes them: the first c rows and columns as a lower
-    triangle, the corner as an upper one, and what is between them whole.
-    """
-    r, c, o = rectangle(n)
-    k, rest = len(rows), n - c
-    assert rows.dtype == packed.dtype
-    assert rows.flags.c_contiguous
-    out = np.empty((k, n), packed.dtype)
-    at = Address.of
-    first, between, corner = at(packed, o), at(packed, o + c), at(packed, (1 - o) * r)
-    upper, lower = (at(rows), at(out)), (at(rows, c), at(out, c))
-    if k:
-        symm, gemm = blas("symm", packed.dtype.name), blas("gemm", packed.dtype.name)
-        symm(b"L", b"L", c, k, 1.0, first, r, upper[0], n, 0.0, upper[1], n)
-        if rest:
-            gemm(b"T", b"N", c, k, rest, 1.0, between, r, lower[0], n, 1.0, upper[1], n)
-            symm(b"L", b"U", rest, k, 1.0, corner, r, lower[0], n, 0.0, lower[1], n)
-            gemm(b"N", b"N", rest, k, c, 1.0, between, r, upper[0], n, 1.0, lower[1], n)
     return out
 
 
