@@ -62,7 +62,7 @@ def test_products_on_the_triangle_are_those_of_the_whole(n: int, dtype: Any) -> 
             order = start + rng.permutation(end - start)
             mixed.indices[start:end], mixed.data[start:end] = rows.indices[order], rows.data[order]
         for taken in (rows, mixed):
-            lines = inverse.Rows.of(taken, dtype)
+            lines = inverse.SparseRows.of(taken, dtype)
             for threads in (1, 2):
                 w = inverse.product(half, n, lines, threads)
                 np.testing.assert_allclose(w, rows @ whole, **close)

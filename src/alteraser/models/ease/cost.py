@@ -11,8 +11,8 @@ INVERT = 1.1
 """A multiply-add of factoring and inverting, which work on smaller blocks"""
 SHARED = 50.0
 """One of XᵀX, added up in places that lie apart"""
-SPARSE = 2.5
-"""One of sparse rows with P; as dense ones they would be faster from two fifths of all items on"""
+SPARSE = 3.5
+"""One of sparse rows with P; as dense ones they would be faster from a third of all items on"""
 LAID_OUT = 25.0
 """An entry of P that is laid out for them"""
 WORKING = 1.1
