@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from alteraser.errors import Conflict, DependencyMissing, IntegrityError, InvalidInput
-from alteraser.ledger import leases, receipts
+from alteraser.ledger import leases, log, receipts
 from alteraser.ledger.database import Database
+from alteraser.runtime.durable import watched
 from alteraser.service.backup import backup
 from alteraser.service.place import move
 from alteraser.service.restore import restore
@@ -166,3 +167,50 @@ def test_the_server_stops_and_comes_back(on_server: Path, postgresql_server) -> 
     service.work()
     assert service.shown(kept)["status"] == "completed"
     service.close()
+
+
+@pytest.mark.parametrize("step", [7, pytest.param(1, marks=pytest.mark.faults)], ids=["few", "all"])
+def test_the_server_begins_anew_at_each_transaction_of_a_batch(
+    made: Path,
+    tmp_path: Path,
+    postgresql_database: Callable[[], str],
+    postgresql_server,
+    step: int,
+) -> None:
+    """Each is done again, once, and the end is that of a server that stays."""
+
+    def run(number: int, at: int) -> tuple[int, list[str], str]:
+        root = tmp_path / str(number)
+        shutil.copytree(made / "state-knn", root)
+        move(root, postgresql_database())
+        service, count = Service(root), 0
+        names = [service.send(body) for body in BODIES]
+
+        def watcher(operation: str, place: object) -> None:
+            nonlocal count
+            count += operation == "commit"
+            if operation == "commit" and count == at:
+                postgresql_server.stop()
+                postgresql_server.start()
+
+        with watched(watcher):
+            while True:
+                try:
+                    if not service.worker.once():
+                        break
+                except DependencyMissing:
+                    continue
+        ends = [service.shown(name)["status"] for name in names]
+        model = service.state.load_serving().model.digest
+        with service.state.database.reading() as connection:
+            for name in names:
+                receipts.check(log.receipt(connection, name, service.state.signer.public))
+            assert len(log.leaf_hashes(connection)) == len(names)
+        service.close()
+        return count, ends, model
+
+    commits, *expected = run(0, 0)
+    for at in range(2, commits + 1, step):
+        reached, *found = run(at, at)
+        assert reached > commits, "the transaction was done again"
+        assert found == expected

@@ -63,16 +63,16 @@ def taken(database: Database, sent: list[tuple[int, dict]], seed: int) -> None:
 @pytest.mark.parametrize(
     "seeds", [range(3), pytest.param(range(1_000), marks=pytest.mark.faults)], ids=["few", "all"]
 )
-def test_one_request_each_and_the_same_left(service, tmp_path: Path, seeds: range) -> None:
+def test_one_request_each_and_the_same_left(service, in_memory: Path, seeds: range) -> None:
     data = service().state.load_serving().data
-    empty, left = tmp_path / "empty.sqlite", set()
+    empty, left = in_memory / "empty.sqlite", set()
     made = Database.create(empty)
     with made.writing() as connection:
         versions.first(connection, "v0", {}, NOW)
     made.truncate()
     made.close()
     for seed in seeds:
-        place = tmp_path / f"{seed}.sqlite"
+        place = in_memory / f"{seed}.sqlite"
         shutil.copy(empty, place)
         database = Database.open(place)
         taken(database, shuffled(seed), seed)

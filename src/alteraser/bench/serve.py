@@ -29,6 +29,7 @@ import typer
 
 from alteraser.bench.common import table
 from alteraser.bench.warm import generated
+from alteraser.data.interactions import Interactions
 from alteraser.models.neighbors.item_knn import ItemKNN
 
 Made = Callable[[int], tuple[str, str, bytes | None]]
@@ -59,6 +60,7 @@ def serve(
         process, address = _started(root, worker)
         try:
             _measured(root, address, rate, seconds, threads, reads, users)
+            _one_by_one(root, address, data)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(timeout=60)
@@ -118,6 +120,54 @@ def _measured(
         ["what", "offered, 1/s", "answered, 1/s", "statuses", "p50, ms", "p99, ms", "max, ms"], rows
     )
     print(f"\nload average {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+
+
+ASKED = 200
+"""People of whom a part is forgotten, one after the other"""
+NAMED = 10**9
+"""Interactions that a request names which is refused"""
+
+
+def _one_by_one(root: Path, address: str, data: Interactions) -> None:
+    """What somebody waits for who asks for one of their interactions to be forgotten, and then for
+    their list without it; and a request that names a thousand million interactions.
+    """
+    key = (root / "state" / "admin.key").read_text().strip()
+    connection = http.client.HTTPConnection(urlsplit(address).netloc, timeout=60)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+
+    def timed(method: str, path: str, body: bytes | None, **more: str) -> tuple[float, int]:
+        began = time.perf_counter()
+        connection.request(
+            method, path, body, headers | {k.replace("_", "-"): v for k, v in more.items()}
+        )
+        answer = connection.getresponse()
+        answer.read()
+        return 1e3 * (time.perf_counter() - began), answer.status
+
+    found: dict[str, list[tuple[float, int]]] = {"asked": [], "their list after it": []}
+    for row in range(data.users.size - 1, data.users.size - 1 - ASKED, -1):
+        item = int(data.indices[data.indptr[row]])
+        body = json.dumps({"pairs": [[row, item]]}).encode()
+        found["asked"].append(timed("POST", "/v1/requests", body, Idempotency_Key=f"one {row}"))
+        found["their list after it"].append(timed("GET", f"/v1/recommendations/{row}", None))
+    refused = f"{NAMED:,} interactions"
+    found[refused] = []
+    for number in range(20):
+        length = str(len('{"pairs": []}') + NAMED * len("[1, 1],"))
+        # refused by what it says it is: nothing of it is sent
+        more = {"Idempotency_Key": f"many {number}", "Content_Length": length}
+        found[refused].append(timed("POST", "/v1/requests", None, **more))
+        connection.close()
+    rows = []
+    for name, each in found.items():
+        took = np.array([milliseconds for milliseconds, _ in each])
+        statuses = ", ".join(str(status) for status in sorted({status for _, status in each}))
+        p50, p99 = np.quantile(took, [0.5, 0.99])
+        rows.append(
+            [name, str(len(each)), statuses, f"{p50:.1f}", f"{p99:.1f}", f"{took.max():.1f}"]
+        )
+    table(["one after the other", "times", "statuses", "p50, ms", "p99, ms", "max, ms"], rows)
 
 
 class Load:
