@@ -188,7 +188,7 @@ def _own(screen: Screen, model: Path, data: Path | None) -> int:
         "hyperparameters": settings,
         "digest": loaded.digest,
         "parent": loaded.parent,
-        "trained_on": vars(loaded.trained_on),
+        "trained_on": loaded.trained_on.to_document(),
         "training": dict(loaded.training),
         "id_maps": "the container",
         "holds": [],
