@@ -21,7 +21,7 @@ from alteraser.errors import IntegrityError, InvalidInput, NotFound, RefusedByPo
 from alteraser.models.ease import inverse
 from alteraser.models.sessions import pending
 
-KINDS = [KNN[0], TIFU[0], TIFU[1], ae.TopFrequency(), LINEAR[0], AGED[0], AGED[2]]
+KINDS = [KNN[0], TIFU[0], TIFU[1], ae.TopFrequency(), LINEAR[0], AGED[0], AGED[2], AGED[3]]
 
 
 @settings(max_examples=120)
@@ -56,7 +56,7 @@ def test_published_is_what_training_on_the_rest_gives(
 
 @settings(max_examples=60)
 @given(
-    kind=st.sampled_from([*LINEAR[:3], *AGED[:2]]),
+    kind=st.sampled_from([*LINEAR[:3], LINEAR[5], *AGED[:2]]),
     data=st.data(),
     seed=st.integers(0, 10_000),
     fold=st.sampled_from([1, 512]),

@@ -46,11 +46,13 @@ LINEAR: list[Any] = [
     SLIST(alpha=0.0, regularization=3.0, train_decay=2.5),
     SLIST(alpha=0.6, regularization=5.0, most_frequent=4),
     SLIST(regularization=4.0, dtype="float32"),
+    SLIST(alpha=0.7, regularization=0.3, normalize="l1", train_decay=2.0),
 ]
 AGED: list[Any] = [
     SLIST(regularization=2.0, time_decay=4.0),
     SLIST(alpha=1.0, regularization=2.0, time_decay=0.9),
     SLIST(alpha=0.5, regularization=3.0, time_decay=7.0, as_of="1970-01-20", most_frequent=5),
+    SLIST(alpha=0.4, regularization=1.0, time_decay=5.0, normalize="l1"),
 ]
 SETTINGS = [KNN[0], *TIFU, TopFrequency(), *LINEAR, *AGED, *KNN[1:]]
 SESSIONS = [options for options in READINGS if "basket_column" not in options]
@@ -295,6 +297,13 @@ def test_without_times_recency_is_off_and_that_is_said() -> None:
 # ---------------------------------------------------------------- slist
 
 
+def shared(kind: SLIST, row: Any) -> Any:
+    """A row over its sum, where rows are normalized, to 15 bits."""
+    if kind.normalize == "none" or not row.any():
+        return row
+    return np.where(row > 0, np.maximum(np.rint(2**15 * row / row.sum()), 1), 0) / 2**15
+
+
 def dense_by_hand(kind: SLIST, data: Interactions) -> tuple[Any, Any]:
     """(A without its λ, C) of the items that are kept, by the formulas."""
     events = data.events
@@ -310,14 +319,16 @@ def dense_by_hand(kind: SLIST, data: Interactions) -> tuple[Any, Any]:
         weight = 0 if age < 0 else round(1024 * math.exp(-age / decay)) / 1024
         session = [item for item in events.items[start:stop].tolist() if item in kept]
         x = np.isin(np.arange(n), session).astype(float)
-        a += weight * kind.alpha * np.outer(x, x)
-        c += weight * kind.alpha * np.outer(x, x)
+        told = shared(kind, x)
+        a += weight * kind.alpha * np.outer(told, told)
+        c += weight * kind.alpha * np.outer(told, x)
         for t in range(1, len(session)):
             z, y = np.zeros(n), np.zeros(n)
             for i in range(1, t + 1):
                 z[session[i - 1]] = round(2**15 * math.exp(-(t - i) / kind.train_decay)) / 2**15
             for j in range(len(session), t, -1):
                 y[session[j - 1]] = round(2**15 * math.exp(-(j - t - 1) / kind.train_decay)) / 2**15
+            z = shared(kind, z)
             a += weight * (1 - kind.alpha) * np.outer(z, z)
             c += weight * (1 - kind.alpha) * np.outer(z, y)
     rows = np.array(sorted(kept), int)
@@ -325,7 +336,11 @@ def dense_by_hand(kind: SLIST, data: Interactions) -> tuple[Any, Any]:
 
 
 @settings(max_examples=60)
-@given(kind=st.sampled_from([*LINEAR[:4], *AGED]), seed=st.integers(0, 10_000), data=st.data())
+@given(
+    kind=st.sampled_from([*LINEAR[:4], LINEAR[5], *AGED]),
+    seed=st.integers(0, 10_000),
+    data=st.data(),
+)
 def test_weights_in_closed_form_by_their_definition(
     kind: SLIST, seed: int, data: st.DataObject
 ) -> None:
@@ -359,6 +374,8 @@ def test_ages_need_times_and_a_day_that_is_one() -> None:
     for wrong in ({"as_of": "1970-01-20"}, {"time_decay": 2.0, "as_of": "soon"}):
         with pytest.raises(ValueError, match=r"time decay|not a day"):
             SLIST(**wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="normalize l1 is for an alpha below 1"):
+        SLIST(alpha=1.0, normalize="l1")
 
 
 def test_ages_counted_from_the_wrong_day_are_refused() -> None:

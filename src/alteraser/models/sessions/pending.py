@@ -55,9 +55,8 @@ class SLISTSettings(Protocol):
     alpha: float
     as_of: str | None
 
-    @property
-    def unit(self) -> int:
-        """What the sums are multiples of."""
+    def summed(self, together: Any, ahead: Any) -> Any:
+        """C of both sums of some rows."""
         ...
 
     def rows(self, events: Events, kept: Array, n: int, since: Ages | None) -> prefixes.IntegerRows:
@@ -191,11 +190,7 @@ class Pending:
         return self.kind.rows(events, self.formed.kept, self.formed.places.size, self._since)
 
     def _sums(self, rows: prefixes.IntegerRows) -> Any:
-        alpha, unit = self.kind.alpha, self.kind.unit
-        return (
-            alpha / unit * rows.together().astype(np.float64)
-            + (1.0 - alpha) / unit / prefixes.SCALE**2 * rows.ahead()
-        )
+        return self.kind.summed(rows.together(), rows.ahead())
 
     def _solved(self, items: Array, weights: Array) -> Array:
         """P times the vector, or each of the rows, that is ``weights`` at ``items``."""

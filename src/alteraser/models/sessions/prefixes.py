@@ -38,10 +38,17 @@ class IntegerRows:
     """SCALE y_t, likewise"""
     heavy: tuple[Array, Array] | None = None
     """WHOLE w of the session of each row of ``whole``, and of each cut; None: all weigh the same"""
+    shares: Any = None
+    """SCALE x/‖x‖₁, where rows are normalized, as those of ``past`` are then; None: x"""
+
+    @property
+    def told(self) -> tuple[Any, int]:
+        """(what is told of each session, what that is a multiple of)."""
+        return (self.whole, 1) if self.shares is None else (self.shares, SCALE)
 
     def together(self) -> Any:
-        """Σ xᵀx, or WHOLE Σ w xᵀx"""
-        return (self.whole.T @ self._weighed(self.whole, 0)).tocsr()
+        """Σ xᵀx, or WHOLE Σ w xᵀx; SCALE times that of x/‖x‖₁ and x, where rows are normalized."""
+        return (self.told[0].T @ self._weighed(self.whole, 0)).tocsr()
 
     def ahead(self) -> Any:
         """SCALE² Σ zᵀy, or WHOLE SCALE² Σ w zᵀy"""
@@ -50,8 +57,9 @@ class IntegerRows:
     def stacked(self, alpha: float) -> Any:
         """√(αw) x and √((1 − α)w) z_t, one below the other, float64, as far as they count."""
         parts = []
+        first, unit = self.told
         for part, place, share in (
-            (self.whole, 0, alpha**0.5),
+            (first, 0, alpha**0.5 / unit),
             (self.past, 1, (1.0 - alpha) ** 0.5 / SCALE),
         ):
             if share:
@@ -65,9 +73,10 @@ class IntegerRows:
 
     @property
     def least(self) -> float:
-        """The weight w of the lightest session that counts."""
+        """The least that a session that counts adds to the diagonal of Σ w xᵀx, or of x/‖x‖₁."""
         some = np.ones(0) if self.heavy is None else self.heavy[0][self.heavy[0] > 0] / WHOLE
-        return float(some.min(initial=1.0))
+        first, unit = self.told
+        return float(some.min(initial=1.0) * (first.data.min(initial=unit) / unit) ** 2)
 
     def _weighed(self, rows: Any, place: int) -> Any:
         """``rows``, each times the weight of its session."""
@@ -87,11 +96,18 @@ def weights(steps: Array, decay: float) -> Array:
 
 
 def of(
-    events: Events, kept: Array, n: int, decay: float, heavy: Array | None = None
+    events: Events,
+    kept: Array,
+    n: int,
+    decay: float,
+    heavy: Array | None = None,
+    *,
+    normalized: bool = False,
 ) -> IntegerRows:
     """The rows of ``events``, of the items in ``kept`` (increasing item rows of n) alone.
 
     ``heavy``: WHOLE w of each session (``ages``); of one that weighs nothing there is nothing.
+    ``normalized``: x and z are divided by their sums.
     """
     places = np.full(n, -1, np.int64)
     places[kept] = np.arange(kept.size)
@@ -112,7 +128,18 @@ def of(
     whole = _rows(items, starts, lengths, kept.size, lambda step, count: np.zeros_like(step), decay)
     whole.data[:] = 1
     both = None if heavy is None else (heavy, np.repeat(heavy, cuts))
-    return IntegerRows(kept.size, whole, past, future, both)
+    if not normalized:
+        return IntegerRows(kept.size, whole, past, future, both)
+    return IntegerRows(kept.size, whole, _shares(past), future, both, _shares(whole))
+
+
+def _shares(rows: Any) -> Any:
+    """Each row over its sum, in multiples of 1 / SCALE, at least one of these."""
+    counts = np.diff(rows.indptr)
+    sums = np.repeat(np.asarray(rows.sum(axis=1)).ravel(), counts)
+    found = rows.copy()
+    found.data = np.maximum(np.rint(SCALE * rows.data / np.maximum(sums, 1)), 1.0).astype(np.int64)
+    return found
 
 
 def _rows(items: Array, starts: Array, counts: Array, width: int, steps: Any, decay: float) -> Any:
@@ -212,10 +239,16 @@ def _fade(decay: float, steps: int) -> list[int]:
 
 
 def by_loops(
-    events: Events, kept: Array, decay: float, alpha: float, heavy: list[int] | None = None
+    events: Events,
+    kept: Array,
+    decay: float,
+    alpha: float,
+    heavy: list[int] | None = None,
+    *,
+    normalized: bool = False,
 ) -> tuple[Any, dict[tuple[int, int], tuple[int, int]]]:
     """(the rows of which A is made, what ``entries`` should be), session by session and cut by
-    cut. ``heavy`` as of ``of``.
+    cut. ``heavy`` and ``normalized`` as of ``of``.
     """
     unit = 1 if heavy is None else WHOLE
     places = {item: place for place, item in enumerate(kept.tolist())}
@@ -235,6 +268,10 @@ def by_loops(
             for other, theirs in second.items():
                 sums.setdefault((one, other), [0, 0])[place] += weight * mine * theirs
 
+    def shared(held: Mapping[int, int]) -> dict[int, int]:
+        total = sum(held.values())
+        return {item: max(round(SCALE * value / total), 1) for item, value in held.items()}
+
     bounds = zip(events.indptr[:-1].tolist(), events.indptr[1:].tolist(), strict=True)
     for number, (start, stop) in enumerate(bounds):
         weight = 1 if heavy is None else heavy[number]
@@ -243,11 +280,13 @@ def by_loops(
         root = (weight / unit) ** 0.5
         session = [places[item] for item in events.items[start:stop].tolist() if item in places]
         held = dict.fromkeys(session, 1)
-        row(held, alpha**0.5 * root)
-        add(held, held, 0, weight)
+        told = shared(held) if normalized else held
+        row(told, alpha**0.5 / (SCALE if normalized else 1) * root)
+        add(told, held, 0, weight)
         for cut in range(1, len(session)):
             past = {item: fade[cut - 1 - at] for at, item in enumerate(session[:cut])}
             future = {item: fade[at] for at, item in reversed(list(enumerate(session[cut:])))}
+            past = shared(past) if normalized else past
             row(past, (1.0 - alpha) ** 0.5 / SCALE * root)
             add(past, future, 1, weight)
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])

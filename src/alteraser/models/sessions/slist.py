@@ -20,9 +20,15 @@ integers: forgetting takes out of them what goes, to the last bit. P is kept as 
 changed by the rows x and z_t of the sessions that change (``alteraser.models.ease.inverse``), or
 made anew where that is cheaper, or where digits would be lost.
 
-With ``--time-decay`` each term of the first two sums is weighed by w(s) = exp(−age/δ'') of its
-session, its age in days (``alteraser.models.sessions.ages``). Weights are multiples of 2⁻¹⁰.
-They are relative to today, the day of the newest event: where that goes, all of them change, and
+With ``--normalize l1`` x and z are divided by their sums as what B is told from, not as what it is
+to tell, as in the authors' code; the paper does not say so:
+
+    B = argmin α Σ ‖x − x̃B‖² + (1 − α) Σ_t ‖y_t − z̃_t B‖² + λ‖B‖_F²,
+        x̃ = x/‖x‖₁ and z̃ = z/‖z‖₁ in multiples of 2⁻¹⁵
+
+Only for α < 1. With ``--time-decay`` each term of the first two sums is weighed by
+w(s) = exp(−age/δ'') of its session, its age in days (``alteraser.models.sessions.ages``). Weights
+are multiples of 2⁻¹⁰. They are relative to today, the day of the newest event: where that goes, all of them change, and
 all is made anew; ``--as-of`` names a day that stays.
 
 Memory is a triangle of n(n + 1)/2 numbers. ``most_frequent`` keeps so many items, those of the most
@@ -160,6 +166,10 @@ class SLIST(SessionKind):
         description="Only so many of the most frequent items; all that memory allows where not "
         "given",
     )
+    normalize: Literal["none", "l1"] = Field(
+        default="none",
+        description="l1: each item by its share of what was there, as in the authors' code",
+    )
     dtype: Literal["float32", "float64"] = Field(
         default="float64", description="What the inverse is held in"
     )
@@ -167,6 +177,11 @@ class SLIST(SessionKind):
     @model_validator(mode="after")
     def _has_ages(self) -> Self:
         only_with(self.as_of, self.time_decay, "time_decay", "a time decay")
+        if self.normalize == "l1" and self.alpha == 1.0:
+            raise ValueError(
+                "normalize l1 is for an alpha below 1: with 1 the diagonal of the weights is 0, of "
+                "which the formula is another one there"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -175,6 +190,8 @@ class SLIST(SessionKind):
         written: dict[str, Any] = standard(self)
         if self.time_decay is None:
             del written["time_decay"], written["as_of"]
+        if self.normalize == "none":
+            del written["normalize"]
         return written
 
     def needed(self) -> tuple[Need, ...]:
@@ -248,7 +265,9 @@ class SLIST(SessionKind):
     def rows(self, events: Events, kept: Array, n: int, since: Ages | None) -> prefixes.IntegerRows:
         """The rows of ``events``, of the items in ``kept`` (increasing item rows of n) alone."""
         heavy = None if since is None else since.weights(events, self.time_decay or np.inf)
-        return prefixes.of(events, kept, n, self.train_decay, heavy)
+        return prefixes.of(
+            events, kept, n, self.train_decay, heavy, normalized=self.normalize == "l1"
+        )
 
     def kept(self, counts: Array) -> Array:
         """(k,) the item rows that are kept, increasing, of items with so many events (n,)."""
@@ -385,7 +404,12 @@ class SLIST(SessionKind):
         if not _same(state, self.ages(events)):
             return np.inf
         shares, pairs = prefixes.by_loops(
-            events, kept, self.train_decay, self.alpha, self._heavy_by_loops(events)
+            events,
+            kept,
+            self.train_decay,
+            self.alpha,
+            self._heavy_by_loops(events),
+            normalized=self.normalize == "l1",
         )
         if pairs != prefixes.entries(state):
             return np.inf
@@ -396,9 +420,7 @@ class SLIST(SessionKind):
         kept = self.kept(state["counts"])
         k = kept.size
         together, ahead = prefixes.of_state(state, k)
-        unit = self.unit
-        both = self.alpha / unit * together.astype(np.float64)
-        both = both + (1.0 - self.alpha) / unit / prefixes.SCALE**2 * ahead.astype(np.float64)
+        both = self.summed(together, ahead)
         places = np.full(state["counts"].size, -1, np.int64)
         places[kept] = np.arange(k)
         diagonal = packed.diagonal(state["inverse"], k).astype(np.float64) if k else np.empty(0)
@@ -487,10 +509,12 @@ class SLIST(SessionKind):
 
         return Pending(self, state)
 
-    @property
-    def unit(self) -> int:
-        """What the sums are multiples of: 1, or WHOLE where ages weigh."""
-        return 1 if self.time_decay is None else ages.WHOLE
+    def summed(self, together: Any, ahead: Any) -> Any:
+        """C of both sums, sparse integers."""
+        unit = 1 if self.time_decay is None else ages.WHOLE
+        first = 1 if self.normalize == "none" else prefixes.SCALE
+        found = self.alpha / unit / first * together.astype(np.float64)
+        return found + (1.0 - self.alpha) / unit / prefixes.SCALE**2 * ahead.astype(np.float64)
 
     def matrix(self, state: Mapping[str, Array]) -> Any:
         """C, (n, n), sparse."""
