@@ -28,8 +28,8 @@ to tell, as in the authors' code; the paper does not say so:
 
 Only for α < 1. With ``--time-decay`` each term of the first two sums is weighed by
 w(s) = exp(−age/δ'') of its session, its age in days (``alteraser.models.sessions.ages``). Weights
-are multiples of 2⁻¹⁰. They are relative to today, the day of the newest event: where that goes, all of them change, and
-all is made anew; ``--as-of`` names a day that stays.
+are multiples of 2⁻¹⁰. They are relative to today, the day of the newest event: where that goes, all
+of them change, and all is made anew; ``--as-of`` names a day that stays.
 
 Memory is a triangle of n(n + 1)/2 numbers. ``most_frequent`` keeps so many items, those of the most
 events (equally frequent ones: the lower rows first); the others are as if they were not in the
