@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -238,6 +238,33 @@ def _fade(decay: float, steps: int) -> list[int]:
     return [max(round(SCALE * math.exp(-step / decay)), 1) for step in range(steps)]
 
 
+def _by_share(held: Mapping[int, int]) -> dict[int, int]:
+    """``_shares`` of one row once more."""
+    total = sum(held.values())
+    return {item: max(round(SCALE * value / total), 1) for item, value in held.items()}
+
+
+def _terms(session: list[int], fade: list[int]) -> Iterator[tuple[dict[int, int], dict[int, int]]]:
+    """Of a session x and x, then z_t and y_t of each of its cuts."""
+    held = dict.fromkeys(session, 1)
+    yield held, held
+    for cut in range(1, len(session)):
+        past = {item: fade[cut - 1 - at] for at, item in enumerate(session[:cut])}
+        yield past, {item: fade[at] for at, item in reversed(list(enumerate(session[cut:])))}
+
+
+def _add(
+    sums: dict[tuple[int, int], list[int]],
+    first: Mapping[int, int],
+    second: Mapping[int, int],
+    place: int,
+    weight: int,
+) -> None:
+    for one, mine in first.items():
+        for other, theirs in second.items():
+            sums.setdefault((one, other), [0, 0])[place] += weight * mine * theirs
+
+
 def by_loops(
     events: Events,
     kept: Array,
@@ -250,7 +277,7 @@ def by_loops(
     """(the rows of which A is made, what ``entries`` should be), session by session and cut by
     cut. ``heavy`` and ``normalized`` as of ``of``.
     """
-    unit = 1 if heavy is None else WHOLE
+    unit, grain = 1 if heavy is None else WHOLE, SCALE if normalized else 1
     places = {item: place for place, item in enumerate(kept.tolist())}
     sums: dict[tuple[int, int], list[int]] = {}
     columns: list[int] = []
@@ -263,15 +290,6 @@ def by_loops(
         values.extend(value * share for value in weighted.values())
         lengths.append(len(weighted))
 
-    def add(first: Mapping[int, int], second: Mapping[int, int], place: int, weight: int) -> None:
-        for one, mine in first.items():
-            for other, theirs in second.items():
-                sums.setdefault((one, other), [0, 0])[place] += weight * mine * theirs
-
-    def shared(held: Mapping[int, int]) -> dict[int, int]:
-        total = sum(held.values())
-        return {item: max(round(SCALE * value / total), 1) for item, value in held.items()}
-
     bounds = zip(events.indptr[:-1].tolist(), events.indptr[1:].tolist(), strict=True)
     for number, (start, stop) in enumerate(bounds):
         weight = 1 if heavy is None else heavy[number]
@@ -279,16 +297,11 @@ def by_loops(
             continue
         root = (weight / unit) ** 0.5
         session = [places[item] for item in events.items[start:stop].tolist() if item in places]
-        held = dict.fromkeys(session, 1)
-        told = shared(held) if normalized else held
-        row(told, alpha**0.5 / (SCALE if normalized else 1) * root)
-        add(told, held, 0, weight)
-        for cut in range(1, len(session)):
-            past = {item: fade[cut - 1 - at] for at, item in enumerate(session[:cut])}
-            future = {item: fade[at] for at, item in reversed(list(enumerate(session[cut:])))}
-            past = shared(past) if normalized else past
-            row(past, (1.0 - alpha) ** 0.5 / SCALE * root)
-            add(past, future, 1, weight)
+        for place, (told, wanted) in enumerate(_terms(session, fade)):
+            first = _by_share(told) if normalized else told
+            share = (1.0 - alpha) ** 0.5 / SCALE if place else alpha**0.5 / grain
+            row(first, share * root)
+            _add(sums, first, wanted, min(place, 1), weight)
     indptr = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     found = csr_array(
         (np.array(values, np.float64), np.array(columns, np.int64), indptr),
