@@ -146,13 +146,13 @@ def command() -> str:
     return str(Path(sys.executable).with_name("alteraser"))
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Print a Markdown table."""
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], *, end: str = "\n") -> None:
+    """Print a Markdown table; without an ``end`` more rows may follow."""
     print("| " + " | ".join(header) + " |")
     print("|" + "---|" * len(header))
     for row in rows:
         print("| " + " | ".join(str(cell) for cell in row) + " |")
-    print(flush=True)
+    print(end=end, flush=True)
 
 
 def machine() -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -95,7 +94,18 @@ def asking(
     """Forget each of ``requests`` in ``model``, apart, and hold it against a retrain from a seed of
     its own; ``people``: whose accuracy on ``test`` is told as well.
     """
-    rows = []
+    header = (
+        "forgotten",
+        "class",
+        "RBO@10",
+        "of the original",
+        "scores",
+        "of the original",
+        "CPU s (passes, products)",
+        "of a retrain",
+        *(("their NDCG@10 before", "after") if people is not None else ()),
+    )
+    table(header, [], end="")
     for what, request in requests.items():
         erasure, forgot, _ = clocked(partial(forget, model, request, data=given))
         assert isinstance(erasure.deletion, GivenDeletion)
@@ -115,22 +125,8 @@ def asking(
         ]
         if people is not None:
             row += [_of_some(x, test, rest, people) for x in (model, erasure.model)]
-        rows.append(row)
-        print(f"forgot {what}", file=sys.stderr, flush=True)
-    table(
-        (
-            "forgotten",
-            "class",
-            "RBO@10",
-            "of the original",
-            "scores",
-            "of the original",
-            "CPU s (passes, products)",
-            "of a retrain",
-            *(("their NDCG@10 before", "after") if people is not None else ()),
-        ),
-        rows,
-    )
+        print("| " + " | ".join(str(cell) for cell in row) + " |", flush=True)
+    print()
 
 
 def _of_some(model: LinearModel, test: Interactions, seen: Interactions, people: Any) -> str:
