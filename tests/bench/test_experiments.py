@@ -64,6 +64,11 @@ def test_the_list_imports_none_of_them() -> None:
         ("bench joint --shares a,b", "--shares 'a,b': expected numbers separated by commas"),
         ("bench scale --sizes ,", "--sizes ',': nothing is in it"),
         ("bench nothing", "No such command 'nothing'"),
+        (
+            "bench linear --case none",
+            "--case 'none': there are lightgcn, enmf, features, relations",
+        ),
+        ("bench linear --case features", "--case features: name a folder, and what of it is known"),
     ],
 )
 def test_what_is_wrong_is_said(run: Run, line: str, message: str) -> None:
