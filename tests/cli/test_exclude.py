@@ -81,3 +81,26 @@ def test_in_python_and_for_other_kinds(world: Path) -> None:
         exclude = Selection.of([first[0]["item_id"]], whole_items=True)
         again = model.recommend([3], k=2, seen=data, exclude=exclude).to_list()[0]["items"]
         assert again == first[1:]
+
+
+TASTES = {"some": "ab", "other": "bc", "lone": "d"}
+
+
+def test_an_empty_list_says_why(tmp_path: Path, run: Run) -> None:
+    """Who has everything, who has nothing alike, and of whom nothing is said are three answers."""
+
+    def written(name: str, tastes: dict[str, str]) -> None:
+        rows = "".join(f"{user},{item}\n" for user, items in tastes.items() for item in items)
+        (tmp_path / name).write_text("user_id,item_id\n" + rows)
+
+    written("data.csv", TASTES)
+    written("sated.csv", TASTES | {"some": "abcd"})
+    written("others.csv", TASTES | {"lone": ""})
+    assert run("train data.csv --model item-knn --out m -q")[0] == 0
+    told = run("recommend m --all --data data.csv")[2]
+    assert "user 'lone': none of the other items is like the 1 that they have" in told
+    assert "user 'some'" not in told
+    told = run("recommend m --user some --data sated.csv")[2]
+    assert "user 'some': they have all 4 items of the model already" in told
+    told = run("recommend m --user lone --data others.csv")[2]
+    assert "user 'lone': the model knows nothing of them that it could list by" in told

@@ -14,6 +14,7 @@ from alteraser.cli.screen import Screen
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from alteraser.data.interactions import Interactions
     from alteraser.data.selection import Selection
     from alteraser.models.protocol import Recommender
 
@@ -116,12 +117,24 @@ def recommend(
         screen.note("without --data, items a user already has are listed too")
     for entry in lists:
         if not entry["items"]:
-            screen.warn(
-                f"user {entry['user_id']!r}: the model knows nothing of them that it could list by"
-                " (no interactions in its data, no features or words that it was trained with)"
-            )
+            screen.warn(f"user {entry['user_id']!r}: {why_none(trained, seen, entry['user_id'])}")
     show(screen, model, k, lists, "user_id")
     return None
+
+
+def why_none(model: Recommender, seen: Interactions | None, user: Any) -> str:
+    """Why a list is empty, as far as the data tell."""
+    has = 0 if seen is None else int(seen.user_counts[model.rows_of_users([user])[0]])
+    if has == 0:
+        return (
+            "the model knows nothing of them that it could list by (no interactions in its data,"
+            " no features or words that it was trained with)"
+        )
+    if has >= len(model.items):
+        return f"they have all {len(model.items):,} items of the model already"
+    return (
+        f"none of the other items is like the {has:,} that they have, or all that are were excluded"
+    )
 
 
 def check_asked(
