@@ -24,7 +24,7 @@ from alteraser.evidence.certificate.plain import Plain
 from alteraser.metrics import effect_left, model_distance
 from alteraser.models import Factors, Problem
 from alteraser.solvers import JointNewton
-from alteraser.solvers.anchors import Anchors, anchors
+from alteraser.solvers.anchors import Anchors, anchors, rows_effect
 from alteraser.solvers.joint import Joint, JointStep
 from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.stationarity import evaluate
@@ -717,6 +717,32 @@ def test_what_local_cannot_do_it_says() -> None:
             Local(**wrong)
     with pytest.raises(InvalidInput, match="at least 1"):
         Local(max_passes=0)
+
+
+@pytest.mark.parametrize("name", ["uniform", "popularity"])
+def test_what_rows_do_alone_is_one_solve_each(name: str) -> None:
+    """Where both data see the same other side, its Gram matrix is taken once; by ``Plain``, of
+    which each has its own.
+    """
+    data = toy()
+    rest = data.keep(np.arange(len(data)) % 9 != 0)
+    model, rng = early(data), np.random.default_rng(0)
+    objective = OBJECTIVES[name]
+    rows = tuple(np.sort(rng.choice(size, 7, replace=False)) for size in data.shape)
+    before, after = (Plain(objective, each, model.factors) for each in (data, rest))
+    total = 0.0
+    for place in (0, 1):
+        push = np.zeros_like(after.gradient[place])
+        push[rows[place]] = 0.5 * (after.gradient[place] - before.gradient[place])[rows[place]]
+        total += float(np.sum(np.square(after._solved(place, push))))
+    found = rows_effect(
+        Problem(objective, data, np.float64),
+        Problem(objective, rest, np.float64),
+        model.factors,
+        (rows[0], rows[1]),
+        threads=1,
+    )
+    assert found == pytest.approx(np.sqrt(total), rel=1e-9)
 
 
 def test_anchors_of_erased_rows_are_zero() -> None:

@@ -117,8 +117,6 @@ class AnchoredPoint:
     def share(self) -> float | None:
         """Estimated share of the effect that is missing, where that is known."""
         moved = self.moved()
-        if not self.held.know(self.at.items):
-            return None
         return float(self.missing / moved) if moved > 0 and np.isfinite(self.missing) else None
 
     def reach(self, following: Factors) -> float:
@@ -271,9 +269,11 @@ class AnchoredPoint:
             if not rows.size:
                 continue
             seen, some = other * h, np.ascontiguousarray(x[rows])
+            gram = b.gram(seen)
             for sign, side in ((-1.0, a), (1.0, b)):
                 here = side.take(rows)
-                half, loss, _ = row_gradients(here, seen, some, here.gram(seen), self.threads)
+                weighs = side.gram(seen) if side.other.size else gram
+                half, loss, _ = row_gradients(here, seen, some, weighs, self.threads)
                 change[place][rows] += sign * 2.0 * half
                 objective += sign * (loss if place == 0 else 0.0)
                 objective += sign * float(

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from alteraser.erasers.in_place import ridge_of
 from alteraser.models import Problem, Side
-from alteraser.models.factorization.problem import Seeing
 from alteraser.solvers.anchors import storing_noise
 from alteraser.solvers.phases.alternation import RowWork
 from alteraser.solvers.residuals import ROWS_AT_A_TIME, half_gradients, row_gradients
@@ -270,8 +269,7 @@ class AnchoredRows:
             return side, x, other
         if place not in self.grams:
             self.grams[place] = side.gram(other)
-        known = {field.name: getattr(side, field.name) for field in fields(side)}
-        return Seeing(**known, known=self.grams[place]), x, other
+        return side.seeing(self.grams[place]), x, other
 
     def _changed(self, place: int, rows: Rows | None = None, old: Array | None = None) -> None:
         """Rows of a side have moved, from ``old`` where that is known, and the Gram matrix of them

@@ -148,6 +148,8 @@ class Local:
             found.state.shift.original,
         )
         moved, left = point.moved(), point.share()
+        if left is not None and not point.held.know(point.at.items):
+            left = None
         # what the solves are kept off, or could not bring down, is missing all the same, and what
         # rounding for storage takes away
         if left is not None:

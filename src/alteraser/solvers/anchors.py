@@ -149,12 +149,18 @@ def rows_effect(
     ):
         live = chosen[b.counts[chosen] > 0]
         if live.size:
+            seen, wide = padded(other.astype(after.dtype)), b
+            if not (a.other.size or b.other.size):  # both see the same, once is enough
+                gram = b.gram(other)
+                a, b, wide = (side.seeing(gram) for side in (a, b, b))
+                if seen.shape[1] > x.shape[1]:
+                    wide = b.seeing(np.pad(gram, (0, seen.shape[1] - x.shape[1])))
             change = [half_gradients(side, other, x, live, threads=threads) for side in (a, b)]
             right, out = np.zeros(x.shape), np.zeros(x.shape)
             right[live] = change[1] - change[0]
             block_solve(
-                b,
-                padded(other.astype(after.dtype)),
+                wide,
+                seen,
                 right,
                 live,
                 rank=original.rank,

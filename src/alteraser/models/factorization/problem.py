@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -84,6 +84,11 @@ class Side:
             own=self.own[rows],
             ridge=self.ridge[rows],
         )
+
+    def seeing(self, gram: npt.NDArray[np.float64]) -> Seeing:
+        """The same, ``gram`` being the Gram matrix of what it is going to be asked about."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Seeing(**known | {"known": gram})
 
     def gram(self, other: Array) -> npt.NDArray[np.float64]:
         """G = w₀ Zᵀ diag(b) Z of the other side's factors Z, in float64, block by block."""
