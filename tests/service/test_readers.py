@@ -131,6 +131,22 @@ def test_no_list_is_of_two_versions(
         assert list(items) == expected[version][str(user)]
 
 
+def test_a_version_that_is_gone_by_now_is_answered_by_the_next(service) -> None:
+    opened = service()
+    serving = Serving(opened.state)
+    opened.send({"users": [BASE + 20]})
+    opened.work()
+    with opened.state.database.reading() as connection:
+        look = serving.look(connection, str(BASE))
+    assert look is not None
+    opened.send({"users": [BASE + 21]})
+    opened.work()
+    assert not (opened.state.folders.versions / look.version).exists()
+    found = serving.recommend(str(BASE), 10, look=look)
+    assert found == Serving(opened.state).recommend(str(BASE), 10)
+    assert found["version"] != look.version
+
+
 def published(state: Any) -> int:
     """Versions that there have been since the first."""
     with state.database.reading() as connection:

@@ -13,7 +13,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, select
 
 from alteraser.engines.store.version import Version
-from alteraser.errors import InvalidInput, NotFound
+from alteraser.errors import AltEraserError, InvalidInput, NotFound
 from alteraser.ledger import batches, schema, versions
 from alteraser.ledger.asked import Asked
 from alteraser.models.closed_form.model import ExactModel
@@ -121,8 +121,22 @@ class Serving:
             if self._served.version.id != wanted:
                 ahead, self._next = self._next, None
                 there = ahead is not None and ahead.version.id == wanted
-                self._served = ahead if there and ahead else _Served(self._state.load(wanted))
+                self._served = ahead if there and ahead else self._loaded(wanted)
             return self._served
+
+    def _loaded(self, wanted: str) -> _Served:
+        """``wanted``, or where that was followed by others and is gone by now, the one that is
+        served.
+        """
+        while True:
+            try:
+                return _Served(self._state.load(wanted))
+            except (AltEraserError, OSError):
+                with self._state.database.reading() as connection:
+                    now = versions.serving(connection).version
+                if now == wanted:
+                    raise
+                wanted = now
 
     def look(self, connection: Connection, user: str | None) -> LedgerLook | None:
         """What an answer about ``user``, or about nobody, goes by; None where a newer snapshot than
