@@ -425,7 +425,7 @@ def test_repeated_pairs_are_separate_ratings(alpha: float | None) -> None:
     assert problem.interactions.shape == (12, 8)
     expected = reference(u, v, r, items, alpha, range(12))
     for row in range(12):
-        A, b = twins.system(problem.users, items, row)
+        A, b = twins.system(problem.users.arrays, items, row)
         np.testing.assert_allclose(np.linalg.solve(A, b), expected[row], rtol=1e-9)
     np.testing.assert_allclose(problem.items.ridge, 0.05 * np.bincount(v, minlength=8))
 

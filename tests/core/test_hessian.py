@@ -41,5 +41,5 @@ def test_preconditioner_is_the_inverse_of_the_diagonal_blocks(problem: Problem) 
         (problem.items, theta.users, r[1], solved[1]),
     ):
         for row in range(side.rows):
-            A, _ = twins.system(side, other, row)
+            A, _ = twins.system(side.arrays, other, row)
             np.testing.assert_allclose(A @ found[row], right[row], rtol=1e-8, atol=1e-8)

@@ -177,10 +177,10 @@ def test_kronecker_factors_are_averages_over_every_cell(name: str, side_name: st
     right = np.random.default_rng(0).standard_normal(mine.shape)
     blocks, kappa = [], []
     for row in range(side.rows):
-        A, _ = twins.system(side, theirs, row)
+        A, _ = twins.system(side.arrays, theirs, row)
         blocks.append(A - side.ridge[row] * np.eye(3))
         # the weights of the row's cells: what a system over vectors of ones adds up
-        ones, _ = twins.system(side, np.ones((len(theirs), 1)), row)
+        ones, _ = twins.system(side.arrays, np.ones((len(theirs), 1)), row)
         kappa.append(float(ones[0, 0] - side.ridge[row]))
     shared = sum(blocks) / sum(kappa)
     level = 1e-2 * np.trace(shared) / 3

@@ -34,7 +34,7 @@ def solved(
 def test_exact_rows_are_the_dense_minimizers(problem: Problem, side: str) -> None:
     _, mine, other, x, report = solved(AHNewton(), problem, 5, side=side)
     view = getattr(problem, side)
-    expected, decrement, value = twins.exact_rows(view, other, mine, np.arange(view.rows))
+    expected, decrement, value = twins.exact_rows(view.arrays, other, mine, np.arange(view.rows))
     np.testing.assert_allclose(x[:, :5], expected, rtol=1e-9, atol=1e-10)
     assert report.decrement == pytest.approx(decrement.sum(), rel=1e-9)
     assert report.value == pytest.approx(value.sum(), rel=1e-9)
@@ -47,7 +47,7 @@ def test_exact_rows_are_the_dense_minimizers(problem: Problem, side: str) -> Non
 def test_cg_rows_are_textbook_conjugate_gradients(problem: Problem, side: str, steps: int) -> None:
     _, mine, other, x, report = solved(ConjugateGradient(steps=steps), problem, 5, side=side)
     view = getattr(problem, side)
-    expected = twins.cg_rows(view, other, mine, np.arange(view.rows), steps)
+    expected = twins.cg_rows(view.arrays, other, mine, np.arange(view.rows), steps)
     busy = view.counts > 0
     np.testing.assert_allclose(x[busy, :5], expected[busy], rtol=1e-8, atol=1e-9)
     assert np.all(x[~busy] == 0)
@@ -77,7 +77,7 @@ def test_any_shape(m, n, rank, density, weighted, name, dtype, seed) -> None:  #
     data = toy_interactions(m, n, density, seed=seed, weighted=weighted, lonely=False)
     problem = Problem(OBJECTIVES[name], data, dtype)
     _, mine, other, x, _ = solved(AHNewton(), problem, rank)
-    expected, _, _ = twins.exact_rows(problem.users, other, mine, np.arange(m))
+    expected, _, _ = twins.exact_rows(problem.users.arrays, other, mine, np.arange(m))
     scale = max(1.0, float(np.abs(expected).max()))
     assert np.abs(x[:, :rank] - expected).max() <= TOLERANCE[dtype] * scale
     assert np.all(x[problem.users.counts == 0] == 0)
@@ -87,7 +87,7 @@ def test_any_shape(m, n, rank, density, weighted, name, dtype, seed) -> None:  #
 def test_many_factors(rank: int) -> None:
     problem = Problem(OBJECTIVES["uniform"], toy_interactions(6, 700, 0.3), np.float64)
     _, mine, other, x, _ = solved(AHNewton(), problem, rank)
-    expected, _, _ = twins.exact_rows(problem.users, other, mine, np.arange(6))
+    expected, _, _ = twins.exact_rows(problem.users.arrays, other, mine, np.arange(6))
     np.testing.assert_allclose(x[:, :rank], expected, rtol=1e-8, atol=1e-10)
 
 
@@ -138,5 +138,5 @@ def test_a_heavy_row_is_the_same_sum() -> None:
     problem = Problem(OBJECTIVES["uniform"], data, np.float64)
     _, mine, other, x, _ = solved(AHNewton(), problem, 6)
     np.testing.assert_allclose(
-        x[:, :6], twins.exact_rows(problem.users, other, mine, np.arange(2))[0], rtol=1e-9
+        x[:, :6], twins.exact_rows(problem.users.arrays, other, mine, np.arange(2))[0], rtol=1e-9
     )

@@ -14,7 +14,9 @@ from alteraser.solvers.stationarity import evaluate, gradient_norm, push, statio
 
 
 def brute(problem: Problem, theta: Factors) -> float:
-    return twins.objective(problem.users, problem.items, theta.users, theta.items, theta.prediction)
+    return twins.objective(
+        problem.users.arrays, problem.items.arrays, theta.users, theta.items, theta.prediction
+    )
 
 
 @pytest.mark.parametrize("trained", [False, True])
@@ -45,7 +47,7 @@ def test_row_system_is_half_the_hessian_block(problem: Problem) -> None:
     """A_u is half of ∂²L/∂p_u²: L is quadratic in a row, so a second difference is exact."""
     theta = random_factors(problem)
     row = int(np.argmax(problem.users.counts))
-    A, _ = twins.system(problem.users, theta.items, row)
+    A, _ = twins.system(problem.users.arrays, theta.items, row)
     d = theta.rank
     hessian = np.empty((d, d))
     for i in range(d):
@@ -70,7 +72,7 @@ def test_gradient_norm_is_the_dense_formula(problem: Problem) -> None:
         (problem.items, theta.users, theta.items, here.item_gradient),
     ):
         for row in range(side.rows):
-            A, _ = twins.system(side, other, row)
+            A, _ = twins.system(side.arrays, other, row)
             squared += g[row] @ np.linalg.solve(A, g[row])
             squared_theta += x[row] @ A @ x[row]
     norm = gradient_norm(problem, theta, here.user_gradient, here.item_gradient)

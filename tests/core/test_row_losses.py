@@ -113,7 +113,7 @@ def test_gradient_by_finite_differences(name: str, drawn: bool) -> None:
                     both = [other, moved] if which else [moved, other]
                     values.append(slopes(problem, problem.layout.unpack(*both)).objective)
                 else:
-                    values.append(twins.row(terms, other, x, row, moved[row])[0])
+                    values.append(twins.row(terms.arrays, other, x, row, moved[row])[0])
             assert gradient[row, column] == pytest.approx(
                 (values[0] - values[1]) / (2 * step), rel=1e-6, abs=1e-6
             )
@@ -127,7 +127,7 @@ def test_kernels_are_their_twins(name: str) -> None:
     for terms, other, x in sides(problem, theta):
         gradient = here.users if terms.name == "user" else here.items
         for row in range(terms.rows):
-            _, g, H = twins.row(terms, other, x, row, x[row])
+            _, g, H = twins.row(terms.arrays, other, x, row, x[row])
             np.testing.assert_allclose(gradient[row, terms.free], g, rtol=1e-10, atol=1e-12)
             squared += g @ np.linalg.solve(H, g) if H.any() else 0.0
     assert slope_norm(problem, theta, here.users, here.items, threads=1) == pytest.approx(
@@ -148,13 +148,13 @@ def test_a_solved_row_is_its_minimum(name: str) -> None:
             for row in wanted:
                 best = solved[row, : x.shape[1]]
                 np.testing.assert_allclose(
-                    best, twins.minimum(terms, other, x, row), rtol=1e-5, atol=1e-6
+                    best, twins.minimum(terms.arrays, other, x, row), rtol=1e-5, atol=1e-6
                 )
-                f, g, _ = twins.row(terms, other, x, row, best)
+                f, g, _ = twins.row(terms.arrays, other, x, row, best)
                 assert np.linalg.norm(g) <= 1e-5 * max(1.0, abs(f))
                 for _ in range(5):
                     moved = best + 1e-2 * rng.standard_normal(best.size) * terms.free
-                    assert f <= twins.row(terms, other, x, row, moved)[0] + 1e-12
+                    assert f <= twins.row(terms.arrays, other, x, row, moved)[0] + 1e-12
             untouched = np.setdiff1d(terms.all_rows, wanted)
             np.testing.assert_array_equal(solved[untouched, : x.shape[1]], x[untouched])
 
@@ -168,7 +168,10 @@ def test_a_row_far_out_comes_back() -> None:
     solve_terms(terms, padded(other), solved, None, steps=TO_THE_END, threads=1)
     for row in range(terms.rows):
         np.testing.assert_allclose(
-            solved[row, : x.shape[1]], twins.minimum(terms, other, x, row), rtol=1e-4, atol=1e-5
+            solved[row, : x.shape[1]],
+            twins.minimum(terms.arrays, other, x, row),
+            rtol=1e-4,
+            atol=1e-5,
         )
 
 

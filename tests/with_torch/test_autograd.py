@@ -103,7 +103,7 @@ def test_row_batches_have_the_gradient_and_the_curvature_of_their_systems(
     constant = SquaredRows(side).constant(rows)
     value = 0.0
     for place, row in enumerate(chosen):
-        A, b = twins.system(side, other, row)
+        A, b = twins.system(side.arrays, other, row)
         own = x[row]
         np.testing.assert_allclose(gradient[place], 2 * (A @ own - b), atol=1e-9)
         np.testing.assert_allclose(

@@ -72,7 +72,7 @@ def test_second_order_reaches_the_minimum_of_every_row(
     assert float(gradient) < 1e-4 * float(batch.gradient(start)[1].abs().max())
     if loss == "squared":
         expected, _, _ = twins.exact_rows(
-            squared.users, theta.items, theta.users, np.arange(squared.users.rows)
+            squared.users.arrays, theta.items, theta.users, np.arange(squared.users.rows)
         )
     else:
         # a strictly convex row has one minimum: the most careful of them is the oracle of the

@@ -100,7 +100,7 @@ def _kernel_check(threads: int) -> float:
         problem.users, padded(theta.items), x, None, rank=20, threads=threads or default_threads()
     )
     expected, _, _ = twins.exact_rows(
-        problem.users, theta.items, theta.users, problem.users.all_rows
+        problem.users.arrays, theta.items, theta.users, problem.users.all_rows
     )
     return float(np.abs(x[:, :20] - expected).max())
 

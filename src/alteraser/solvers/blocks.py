@@ -48,22 +48,15 @@ def factor_blocks(
     from alteraser.solvers.kernels.joint import factor_rows
 
     dtype = x.dtype
-    gram = side.gram(other).astype(dtype)
+    arrays, gram = side.arrays, side.gram(other).astype(dtype)
     decrement, value = np.zeros(side.rows), np.zeros(side.rows)
     status = np.zeros(side.rows, np.int8)
     run(
         lambda rows: factor_rows(
             rows,
-            side.indptr,
-            side.indices,
-            side.confidence,
-            side.target,
-            side.own,
-            side.other,
-            side.ridge,
+            arrays,
             other,
             gram,
-            dtype.type(side.missing_weight),
             rank,
             lanes(dtype.itemsize),
             x,

@@ -47,24 +47,10 @@ class Curvature:
         gram, mixed = side.missing_weight * (weighted.T @ Z), side.missing_weight * (weighted.T @ W)
         out = (V @ gram + X @ (mixed + mixed.T)) * side.own.astype(np.float64)[:, None]
         out += V * side.ridge.astype(np.float64)[:, None]
-        w0 = float(side.missing_weight)
+        arrays = side.arrays
 
         def kernel(rows: Array) -> None:
-            hessian_rows(
-                rows,
-                side.indptr,
-                side.indices,
-                side.confidence,
-                side.target,
-                side.own,
-                side.other,
-                w0,
-                X,
-                V,
-                Z,
-                W,
-                out,
-            )
+            hessian_rows(rows, arrays, X, V, Z, W, out)
 
         run(kernel, blocks(side, None, self._rank, self._threads), self._threads)
         return out

@@ -32,17 +32,11 @@ def quartic_along(
     width = lanes(P.dtype.itemsize)
     wide = [aligned(x) if x.shape[1] % width == 0 else padded(x) for x in (P, V, Z, dZ)]
     coefficients = np.zeros((users.rows, 4))
-    w0 = P.dtype.type(users.missing_weight)
+    arrays = users.arrays
     run(
         lambda rows: line_rows(
             rows,
-            users.indptr,
-            users.indices,
-            users.confidence,
-            users.target,
-            users.own,
-            users.other,
-            w0,
+            arrays,
             *wide,
             coefficients,
         ),

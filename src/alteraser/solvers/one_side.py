@@ -179,20 +179,13 @@ class OneSide:
         gram = side.gram(Z).astype(x.dtype)
         gradient = aligned_empty(x.shape, x.dtype)
         value, fit = np.empty(side.rows), np.empty(side.rows)
-        w0 = x.dtype.type(side.missing_weight)
+        arrays = side.arrays
         run(
             lambda rows: approach_rows(
                 rows,
-                side.indptr,
-                side.indices,
-                side.confidence,
-                side.target,
-                side.own,
-                side.other,
-                side.ridge,
+                arrays,
                 Z,
                 gram,
-                w0,
                 self.factors,
                 x,
                 move,
@@ -214,22 +207,9 @@ class OneSide:
             return
         from alteraser.solvers.kernels.joint import error_rows
 
-        side, x, Z = self.side, self.x, self.other
-        w0 = x.dtype.type(side.missing_weight)
+        arrays, x, Z = self.side.arrays, self.x, self.other
         run(
-            lambda rows: error_rows(
-                rows,
-                side.indptr,
-                side.indices,
-                side.confidence,
-                side.target,
-                side.own,
-                side.other,
-                w0,
-                x,
-                Z,
-                self.errors,
-            ),
+            lambda rows: error_rows(rows, arrays, x, Z, self.errors),
             self._work,
             self.threads,
         )
@@ -255,23 +235,9 @@ class OneSide:
         along = w0 * ((Z * side.other[:, None] if side.other.size else Z).T @ W)
         # what missing cells add
         mixed = np.ascontiguousarray(along + along.T if self._bends else along.T)
-        out = aligned_empty(x.shape, x.dtype)
+        arrays, out = side.arrays, aligned_empty(x.shape, x.dtype)
         run(
-            lambda rows: cross_rows(
-                rows,
-                side.indptr,
-                side.indices,
-                side.confidence,
-                side.own,
-                side.other,
-                w0,
-                self.errors,
-                x,
-                Z,
-                W,
-                mixed,
-                out,
-            ),
+            lambda rows: cross_rows(rows, arrays, self.errors, x, Z, W, mixed, out),
             self._work,
             self.threads,
         )

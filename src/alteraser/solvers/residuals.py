@@ -111,27 +111,11 @@ def row_gradients(
     """As ``half_gradients``, and Σ bᵀx."""
     from alteraser.solvers.kernels.rows import gradient_rows
 
-    gradient = np.empty(x.shape)
+    arrays, gradient = side.arrays, np.empty(x.shape)
     loss, explained = np.empty(side.rows), np.empty(side.rows)
 
     def kernel(rows: Array) -> None:
-        gradient_rows(
-            rows,
-            side.indptr,
-            side.indices,
-            side.confidence,
-            side.target,
-            side.own,
-            side.other,
-            side.ridge,
-            other,
-            gram,
-            float(side.missing_weight),
-            x,
-            gradient,
-            loss,
-            explained,
-        )
+        gradient_rows(rows, arrays, other, gram, x, gradient, loss, explained)
 
     run(kernel, blocks(side, None, x.shape[1], threads), threads)
     return gradient, float(loss.sum()), float(explained.sum())

@@ -83,20 +83,14 @@ class RowNorms:
         side = self.side
         if self._seen is None:
             self._seen = self.other[:, : self.rank].astype(np.float64) @ self._vectors
-        seen, norms = self._seen, np.zeros(side.rows)
+        arrays, seen, norms = side.arrays, self._seen, np.zeros(side.rows)
         most = max(int(side.counts[rows].max()), 1)
         run(
             lambda some: short_norm_rows(
                 some,
-                side.indptr,
-                side.indices,
-                side.confidence,
-                side.own,
-                side.other,
-                side.ridge,
+                arrays,
                 seen,
                 self._values,
-                float(side.missing_weight),
                 self._turned,
                 norms,
                 most,

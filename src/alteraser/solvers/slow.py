@@ -211,7 +211,7 @@ def galerkin(
     shared = np.ascontiguousarray(w0 * (weighted.T @ Q))
     coupled = np.zeros((count, k, count, k))
     turned = np.ascontiguousarray(right.T)
-    order = side.all_rows
+    arrays, order = side.arrays, side.all_rows
     for start in range(0, order.size, USERS):
         chosen = order[start : start + USERS]
         half = aligned_empty((chosen.size, count + k, P.shape[1]), P.dtype)
@@ -223,12 +223,7 @@ def galerkin(
             low, high = int(rows[0]), int(rows[-1]) + 1
             coupled_rows(
                 chosen[low:high],
-                side.indptr,
-                side.indices,
-                side.confidence,
-                side.own,
-                side.other,
-                w0,
+                arrays,
                 users.errors,
                 Q,
                 left,

@@ -159,27 +159,10 @@ def _half_gradient(
     other, x = np.ascontiguousarray(other), np.ascontiguousarray(x)
     gradient = np.empty((side.rows, d))
     loss, fit = np.empty(side.rows), np.empty(side.rows)
-    gram = side.gram(other)
-    w0 = float(side.missing_weight)
+    arrays, gram = side.arrays, side.gram(other)
 
     def kernel(rows: Array) -> None:
-        gradient_rows(
-            rows,
-            side.indptr,
-            side.indices,
-            side.confidence,
-            side.target,
-            side.own,
-            side.other,
-            side.ridge,
-            other,
-            gram,
-            w0,
-            x,
-            gradient,
-            loss,
-            fit,
-        )
+        gradient_rows(rows, arrays, other, gram, x, gradient, loss, fit)
 
     run(kernel, blocks(side, None, d, threads), threads)
     return gradient, float(loss.sum()), float(fit.sum())
@@ -211,7 +194,7 @@ def block_solve(
     from alteraser.solvers.kernels.rows import norm_rows
 
     dtype = other.dtype
-    gram = side.gram(other).astype(dtype)
+    arrays, gram = side.arrays, side.gram(other).astype(dtype)
     decrement, status = np.zeros(side.rows), np.zeros(side.rows, np.int8)
     right = np.ascontiguousarray(right)
     out = np.empty((0, rank)) if solution is None else solution
@@ -219,16 +202,9 @@ def block_solve(
     def kernel(block: Array) -> None:
         norm_rows(
             block,
-            side.indptr,
-            side.indices,
-            side.confidence,
-            side.target,
-            side.own,
-            side.other,
-            side.ridge,
+            arrays,
             other,
             gram,
-            dtype.type(side.missing_weight),
             rank,
             lanes(dtype.itemsize),
             right,

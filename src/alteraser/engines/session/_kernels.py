@@ -1,5 +1,5 @@
 """Compiled loops over the few rows that a request touches. Rows may shrink and grow: ``start`` and
-``stop`` say where they are, not the next row's beginning.
+``stop`` say where they are, not the next row's beginning. ``of`` is a ``SideArrays``.
 """
 
 from __future__ import annotations
@@ -87,25 +87,7 @@ def put_in(start, stop, limit, indices, confidence, target, stamp, rows, columns
 
 
 @kernel
-def solve_touched(  # type: ignore[no-untyped-def]
-    rows,
-    start,
-    stop,
-    indices,
-    confidence,
-    target,
-    own,
-    other,
-    ridge,
-    w0,
-    Z,
-    G,
-    U,
-    X,
-    steps,
-    accuracy,
-    decrement,
-):
+def solve_touched(rows, of, Z, G, U, X, steps, accuracy, decrement):  # type: ignore[no-untyped-def]
     """Put every X[i] at its minimum given Z: conjugate gradients with the row's last factor U[i] as
     preconditioner.
 
@@ -126,29 +108,11 @@ def solve_touched(  # type: ignore[no-untyped-def]
         i = rows[n]
         x = X[i]
         decrement[n] = 0.0
-        if start[i] == stop[i]:
+        if of.start[i] == of.stop[i]:
             for c in range(padded):
                 x[c] = 0
             continue
-        lo, hi = start[i], stop[i]
-        scale = row_product(
-            i,
-            lo,
-            hi,
-            indices,
-            confidence,
-            target,
-            own,
-            other,
-            ridge,
-            w0,
-            Z,
-            G,
-            mine,
-            i * padded,
-            one,
-            q,
-        )
+        scale = row_product(i, of, Z, G, mine, i * padded, one, q)
         products += 1
         for c in range(padded):
             r[c] = -q[c]
@@ -162,9 +126,7 @@ def solve_touched(  # type: ignore[no-untyped-def]
         for _ in range(steps):
             if not rz > accuracy * max(abs(scale), rz):
                 break
-            row_product(
-                i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, p, 0, none, q
-            )
+            row_product(i, of, Z, G, p, 0, none, q)
             products += 1
             bent = 0.0
             for c in range(padded):
@@ -190,9 +152,7 @@ def solve_touched(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def spread(  # type: ignore[no-untyped-def]
-    rows, start, stop, indices, confidence, target, own, other, w0, before, after, norms, bound
-):
+def spread(rows, of, before, after, norms, bound):  # type: ignore[no-untyped-def]
     """Add to ``bound`` by how much the changes ``before`` → ``after`` of ``rows`` can move the
     other side's gradients.
 
@@ -210,16 +170,17 @@ def spread(  # type: ignore[no-untyped-def]
             size_after += np.float64(after[n, c]) ** 2
         moved = np.sqrt(moved)
         both = np.sqrt(size) + np.sqrt(size_after)
-        missing = np.float64(w0) * np.float64(own[i])
+        missing = np.float64(before.dtype.type(of.missing_weight)) * np.float64(of.own[i])
         shared += missing * both * moved
-        for j in range(start[i], stop[i]):
-            k = indices[j]
-            if j + 2 * AHEAD < stop[i]:
-                fetch(bound, indices[j + 2 * AHEAD], 1)
-                fetch(norms, indices[j + 2 * AHEAD], 1)
-            c_j = np.float64(confidence[j]) if confidence.size else 1.0
-            y_j = np.float64(target[j]) if target.size else 1.0
-            weight = c_j - missing * (np.float64(other[k]) if other.size else 1.0)
+        stop = of.stop[i]
+        for j in range(of.start[i], stop):
+            k = of.indices[j]
+            if j + 2 * AHEAD < stop:
+                fetch(bound, of.indices[j + 2 * AHEAD], 1)
+                fetch(norms, of.indices[j + 2 * AHEAD], 1)
+            c_j = np.float64(of.confidence[j]) if of.confidence.size else 1.0
+            y_j = np.float64(of.target[j]) if of.target.size else 1.0
+            weight = c_j - missing * (np.float64(of.other[k]) if of.other.size else 1.0)
             bound[k] += (abs(weight) * both * norms[k] + c_j * abs(y_j)) * moved
     return shared
 

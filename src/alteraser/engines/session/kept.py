@@ -16,6 +16,7 @@ from alteraser.engines.session.rows import Rows
 from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Problem, Side
 from alteraser.models.factorization.model import Model
+from alteraser.models.factorization.problem import SideArrays
 from alteraser.runtime.workers import blocks as split
 from alteraser.solvers import AHNewton, JointNewton
 from alteraser.solvers.blocks import factor_blocks, room_for
@@ -69,6 +70,21 @@ class Half:
     shared part"""
     shared: float = 0.0
     """… and what every row has to add, times b ‖x‖"""
+
+    def arrays(self, missing_weight: float) -> SideArrays:
+        """It as compiled loops take it; confidences and targets are in float64."""
+        held = self.rows
+        return SideArrays(
+            held.start,
+            held.stop,
+            held.indices,
+            held.confidence,
+            held.target,
+            self.own,
+            self.other,
+            self.ridge,
+            float(missing_weight),
+        )
 
 
 class Kept:
@@ -296,11 +312,10 @@ class Kept:
         from alteraser.engines.session._kernels import solve_touched, spread
 
         mine, other = self.halves[place], self.halves[1 - place]
-        w0 = self.dtype.type(self.objective.missing_weight)
+        arrays = mine.arrays(self.objective.missing_weight)
         before = mine.X[rows]
         self.earlier.append((place, rows, before))
         decrement = np.zeros(rows.size)
-        held = mine.rows
         if mine.blocks is None:
             few = mine.X[rows]
             AHNewton().solve(self._few(place, rows), other.X, few, None, rank=self.rank, threads=1)
@@ -309,15 +324,7 @@ class Kept:
         else:
             products = solve_touched(
                 rows,
-                held.start,
-                held.stop,
-                held.indices,
-                held.confidence,
-                held.target,
-                mine.own,
-                mine.other,
-                mine.ridge,
-                w0,
+                arrays,
                 other.X,
                 mine.gram.astype(self.dtype),
                 mine.blocks,
@@ -327,21 +334,7 @@ class Kept:
                 decrement,
             )
         after = mine.X[rows]
-        other.shared += spread(
-            rows,
-            held.start,
-            held.stop,
-            held.indices,
-            held.confidence,
-            held.target,
-            mine.own,
-            mine.other,
-            w0,
-            before,
-            after,
-            other.norms,
-            other.bound,
-        )
+        other.shared += spread(rows, arrays, before, after, other.norms, other.bound)
         weight = self.objective.missing_weight * mine.own[rows].astype(np.float64)[:, None]
         old, new = before.astype(np.float64), after.astype(np.float64)
         other.gram += (weight * new).T @ new - (weight * old).T @ old

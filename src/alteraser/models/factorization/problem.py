@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,32 @@ from alteraser.data.interactions import Interactions
 from alteraser.models.factorization.objective import Objective
 
 Array = npt.NDArray[Any]
+
+
+class SideArrays(NamedTuple):
+    """A ``Side`` as compiled loops take it. Optional arrays have length 0 when all ones.
+
+    Row i's interactions are ``start[i]`` to ``stop[i]``, so that rows may lie apart.
+    """
+
+    start: Any
+    """(rows,) int64"""
+    stop: Any
+    """(rows,) int64"""
+    indices: Any
+    """(|D|,) int32 rows of the other side"""
+    confidence: Any
+    """(|D|,) c or empty"""
+    target: Any
+    """(|D|,) y or empty"""
+    own: Any
+    """(rows,) a"""
+    other: Any
+    """(other rows,) b or empty"""
+    ridge: Any
+    """(rows,) λ ρ"""
+    missing_weight: float
+    """w₀; a loop takes it in its own precision"""
 
 
 @dataclass(frozen=True)
@@ -41,6 +67,21 @@ class Side:
     """(rows,) λ ρ."""
     missing_weight: float
     """w₀."""
+
+    @property
+    def arrays(self) -> SideArrays:
+        """It, for compiled loops; nothing is copied."""
+        return SideArrays(
+            self.indptr[:-1],
+            self.indptr[1:],
+            self.indices,
+            self.confidence,
+            self.target,
+            self.own,
+            self.other,
+            self.ridge,
+            float(self.missing_weight),
+        )
 
     @property
     def rows(self) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,33 @@ AFFORDABLE = 4_000_000
 """Terms up to which an expectation over negatives is written out; beyond, rows draw theirs."""
 
 _NONE = np.empty(0, np.int32)
+
+
+class TermArrays(NamedTuple):
+    """``Terms`` as compiled loops take them. Optional arrays have length 0 as there."""
+
+    start: Any
+    """(rows,) int64: row i's terms are ``start[i]`` to ``stop[i]``"""
+    stop: Any
+    """(rows,) int64"""
+    plus: Any
+    """(terms,) int32"""
+    minus: Any
+    """(terms,) int32 or empty"""
+    peer: Any
+    """(terms,) int32 or empty"""
+    weight: Any
+    """(terms,) w or empty"""
+    target: Any
+    """(terms,) y or empty"""
+    squares: bool
+    """Which ℓ"""
+    scale: Any
+    """(rows,) ρ"""
+    penalty: Any
+    """(width,) λ"""
+    free: Any
+    """(width,) bool"""
 
 
 @dataclass(frozen=True)
@@ -60,6 +87,23 @@ class Terms:
     """(width,) float64 λ of each column; 0 for fixed ones"""
     free: Array
     """(width,) bool: which columns are parameters"""
+
+    @property
+    def arrays(self) -> TermArrays:
+        """They, for compiled loops; nothing is copied."""
+        return TermArrays(
+            self.indptr[:-1],
+            self.indptr[1:],
+            self.plus,
+            self.minus,
+            self.peer,
+            self.weight,
+            self.target,
+            self.squares,
+            self.scale,
+            self.penalty,
+            self.free,
+        )
 
     @property
     def rows(self) -> int:

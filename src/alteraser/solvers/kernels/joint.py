@@ -19,7 +19,15 @@ from alteraser.linalg.kernels.vector import (
     short_scaled,
 )
 from alteraser.runtime.jit import kernel
-from alteraser.solvers.kernels.rows import CHUNK, NOT_FINITE, SINGULAR, SOLVED, _system
+from alteraser.solvers.kernels.rows import (
+    CHUNK,
+    NOT_FINITE,
+    SINGULAR,
+    SOLVED,
+    four,
+    omega,
+    row_system,
+)
 
 PANEL = 4  # rows of a factor that are used together
 # rows start at a multiple of it, so that loops over them are whole vectors; both widths of padding
@@ -176,28 +184,7 @@ def product_at(U, o, x, at, out, to, d):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def factor_rows(  # type: ignore[no-untyped-def]
-    rows,
-    indptr,
-    indices,
-    confidence,
-    target,
-    own,
-    other,
-    ridge,
-    Z,
-    G,
-    w0,
-    d,
-    width,
-    X,
-    move,
-    U,
-    g,
-    decrement,
-    value,
-    status,
-):
+def factor_rows(rows, of, Z, G, d, width, X, move, U, g, decrement, value, status):  # type: ignore[no-untyped-def]
     """Keep the factor of A in U[i] (UᵀU = A) for every i of ``rows``; with ``move`` put X[i] at its
     minimum as well.
 
@@ -218,11 +205,10 @@ def factor_rows(  # type: ignore[no-untyped-def]
         i = rows[n]
         x = X[i]
         gradient = g[i]
-        lo, hi = indptr[i], indptr[i + 1]
         status[i] = SOLVED
         decrement[i] = 0.0
         value[i] = 0.0
-        if lo == hi:
+        if of.start[i] == of.stop[i]:
             for k in range(padded):
                 for c in range(padded):
                     A[k, c] = one if k == c else zero
@@ -231,25 +217,7 @@ def factor_rows(  # type: ignore[no-untyped-def]
                     x[k] = zero
             _pack(A, U[i])
             continue
-        _system(
-            A,
-            b,
-            S,
-            W,
-            lo,
-            hi,
-            indices,
-            confidence,
-            target,
-            other,
-            Z,
-            G,
-            own[i],
-            ridge[i],
-            w0,
-            d,
-            width,
-        )
+        row_system(A, b, S, W, i, of, Z, G, d, width)
         for c in range(padded):
             r[c] = b[c]
         subtract_product(A, x, r)
@@ -325,41 +293,34 @@ def product_rows(rows, U, right, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def error_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, target, own, other, w0, X, Z, error
-):
+def error_rows(rows, of, X, Z, error):  # type: ignore[no-untyped-def]
     """``error[j]`` = ω s − c y of every interaction of the rows, with s = x·z and ω = c − w₀ a
     b.
     """
     padded = X.shape[1]
     one = X.dtype.type(1)
     mine, theirs = X.reshape(-1), Z.reshape(-1)
+    indices, confidence, other = of.indices, of.confidence, of.other
     for n in range(rows.size):
         i = rows[n]
-        missing = w0 * own[i]
-        lo, hi = indptr[i], indptr[i + 1]
+        missing = X.dtype.type(of.missing_weight) * of.own[i]
+        lo, hi = of.start[i], of.stop[i]
         for j in range(lo, hi, 4):
-            last = min(4, hi - j) - 1  # at the end of a row the last one fills up
-            i0, i1, i2, i3 = (
-                indices[j],
-                indices[j + min(1, last)],
-                indices[j + min(2, last)],
-                indices[j + last],
-            )
+            last = min(4, hi - j) - 1
+            i0, i1, i2, i3 = four(indices, j, last)
             scores = dot_four(
                 mine, i * padded, theirs, i0 * padded, i1 * padded, i2 * padded, i3 * padded, padded
             )
             for s in range(last + 1):
-                k = indices[j + s]
-                c_j = confidence[j + s] if confidence.size else one
-                weight = c_j - (missing * other[k] if other.size else missing)
-                error[j + s] = weight * scores[s] - (c_j * target[j + s] if target.size else c_j)
+                c_j = of.confidence[j + s] if of.confidence.size else one
+                weight = omega(confidence, other, j + s, indices[j + s], missing, one)
+                error[j + s] = weight * scores[s] - (
+                    c_j * of.target[j + s] if of.target.size else c_j
+                )
 
 
 @kernel
-def cross_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, own, other, w0, error, X, Z, W, M, out
-):
+def cross_rows(rows, of, error, X, Z, W, M, out):  # type: ignore[no-untyped-def]
     """``out[i]`` = change of this side's half-gradient when the other side moves by W.
 
     a x M + Σ_j [ω (x·w) z + e w],      ω = c − w₀ a b,   M = w₀ (Zᵀ diag(b) W + Wᵀ diag(b) Z),   e
@@ -368,6 +329,7 @@ def cross_rows(  # type: ignore[no-untyped-def]
     padded = X.shape[1]
     one = X.dtype.type(1)
     none = X.dtype.type(0)
+    indices, confidence, other = of.indices, of.confidence, of.other
     mine, theirs, moved, mixed, result = (
         X.reshape(-1),
         Z.reshape(-1),
@@ -377,8 +339,8 @@ def cross_rows(  # type: ignore[no-untyped-def]
     )
     for n in range(rows.size):
         i = rows[n]
-        a = own[i]
-        missing = w0 * a
+        a = of.own[i]
+        missing = X.dtype.type(of.missing_weight) * a
         x = i * padded
         for c in range(x, x + padded):
             result[c] = none
@@ -398,62 +360,38 @@ def cross_rows(  # type: ignore[no-untyped-def]
                 a * mine[x + k + 3],
                 padded,
             )
-        lo, hi = indptr[i], indptr[i + 1]
+        lo, hi = of.start[i], of.stop[i]
         for j in range(lo, hi, 4):
-            last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
-            i0, i1, i2, i3 = (
-                indices[j],
-                indices[j + min(1, last)],
-                indices[j + min(2, last)],
-                indices[j + last],
-            )
+            last = min(4, hi - j) - 1
+            i0, i1, i2, i3 = four(indices, j, last)
             z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
             t0, t1, t2, t3 = dot_four(mine, x, moved, z0, z1, z2, z3, padded)
-            e0, e1, e2, e3 = error[j], none, none, none
-            t0 *= (confidence[j] if confidence.size else one) - (
-                missing * other[i0] if other.size else missing
-            )
-            if last >= 1:
-                e1 = error[j + 1]
-                t1 *= (confidence[j + 1] if confidence.size else one) - (
-                    missing * other[i1] if other.size else missing
-                )
-            else:
-                t1 = none
-            if last >= 2:
-                e2 = error[j + 2]
-                t2 *= (confidence[j + 2] if confidence.size else one) - (
-                    missing * other[i2] if other.size else missing
-                )
-            else:
-                t2 = none
-            if last >= 3:
-                e3 = error[j + 3]
-                t3 *= (confidence[j + 3] if confidence.size else one) - (
-                    missing * other[i3] if other.size else missing
-                )
-            else:
-                t3 = none
+            t0 *= omega(confidence, other, j, i0, missing, one)
+            t1 = t1 * omega(confidence, other, j + 1, i1, missing, one) if last >= 1 else none
+            t2 = t2 * omega(confidence, other, j + 2, i2, missing, one) if last >= 2 else none
+            t3 = t3 * omega(confidence, other, j + 3, i3, missing, one) if last >= 3 else none
+            e0 = error[j]
+            e1 = error[j + 1] if last >= 1 else none
+            e2 = error[j + 2] if last >= 2 else none
+            e3 = error[j + 3] if last >= 3 else none
             add_four(result, x, theirs, z0, z1, z2, z3, t0, t1, t2, t3, padded)
             add_four(result, x, moved, z0, z1, z2, z3, e0, e1, e2, e3, padded)
 
 
 @kernel
-def row_product(  # type: ignore[no-untyped-def]
-    i, lo, hi, indices, confidence, target, own, other, ridge, w0, Z, G, x, at, pull, out
-):
+def row_product(i, of, Z, G, x, at, pull, out):  # type: ignore[no-untyped-def]
     """``out`` = A x − pull · b and bᵀx, with A x = a G x + λρ x + Σ ω (z·x) z and b = Σ c y z;
     ``pull`` is 0 or 1.
 
-    For row i, whose interactions are lo to hi; x begins at place ``at`` of a flat array.
+    For row i; x begins at place ``at`` of a flat array.
     """
     padded = out.size
     one = Z.dtype.type(1)
     none = Z.dtype.type(0)
-    a = own[i]
-    theirs, shared = Z.reshape(-1), G.reshape(-1)
+    a = of.own[i]
+    theirs, shared, indices = Z.reshape(-1), G.reshape(-1), of.indices
     for c in range(padded):
-        out[c] = ridge[i] * x[at + c]
+        out[c] = of.ridge[i] * x[at + c]
     for k in range(0, padded, 4):
         g = k * padded
         add_four(
@@ -470,28 +408,24 @@ def row_product(  # type: ignore[no-untyped-def]
             a * x[at + k + 3],
             padded,
         )
-    missing = w0 * a
+    missing = Z.dtype.type(of.missing_weight) * a
     along = 0.0
-    for j in range(lo, hi, 4):
-        last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
+    hi = of.stop[i]
+    for j in range(of.start[i], hi, 4):
+        last = min(4, hi - j) - 1
         for ahead in range(j + AHEAD, min(j + AHEAD + 4, hi)):
             fetch(theirs, indices[ahead] * padded, padded)
-        i0, i1, i2, i3 = (
-            indices[j],
-            indices[j + min(1, last)],
-            indices[j + min(2, last)],
-            indices[j + last],
-        )
+        i0, i1, i2, i3 = four(indices, j, last)
         z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
         scores = dot_four(x, at, theirs, z0, z1, z2, z3, padded)
         e0, e1, e2, e3 = none, none, none, none
         for n in range(last + 1):
             k = indices[j + n]
             s = scores[n]
-            c_j = Z.dtype.type(confidence[j + n]) if confidence.size else one
-            b_j = pull * c_j * (Z.dtype.type(target[j + n]) if target.size else one)
+            c_j = Z.dtype.type(of.confidence[j + n]) if of.confidence.size else one
+            b_j = pull * c_j * (Z.dtype.type(of.target[j + n]) if of.target.size else one)
             along += np.float64(b_j) * np.float64(s)
-            e = (c_j - (missing * other[k] if other.size else missing)) * s - b_j
+            e = (c_j - (missing * of.other[k] if of.other.size else missing)) * s - b_j
             if n == 0:
                 e0 = e
             elif n == 1:
@@ -505,25 +439,7 @@ def row_product(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def approach_rows(  # type: ignore[no-untyped-def]
-    rows,
-    indptr,
-    indices,
-    confidence,
-    target,
-    own,
-    other,
-    ridge,
-    Z,
-    G,
-    w0,
-    U,
-    X,
-    move,
-    g,
-    value,
-    fit,
-):
+def approach_rows(rows, of, Z, G, U, X, move, g, value, fit):  # type: ignore[no-untyped-def]
     """``g[i]`` = A x − b at X[i], ``value`` = l − const and ``fit`` = xᵀA x there; with ``move``
     then X[i] −= Ã⁻¹ g.
 
@@ -540,31 +456,13 @@ def approach_rows(  # type: ignore[no-untyped-def]
         x, gradient = X[i], g[i]
         value[i] = 0.0
         fit[i] = 0.0
-        lo, hi = indptr[i], indptr[i + 1]
-        if lo == hi:
+        if of.start[i] == of.stop[i]:
             for c in range(padded):
                 gradient[c] = none
                 if move:
                     x[c] = none
             continue
-        pull = row_product(
-            i,
-            lo,
-            hi,
-            indices,
-            confidence,
-            target,
-            own,
-            other,
-            ridge,
-            w0,
-            Z,
-            G,
-            mine,
-            i * padded,
-            one,
-            gradient,
-        )
+        pull = row_product(i, of, Z, G, mine, i * padded, one, gradient)
         along = 0.0
         for c in range(padded):
             along += np.float64(x[c]) * np.float64(gradient[c])
@@ -578,24 +476,23 @@ def approach_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def line_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, target, own, other, w0, X, V, Z, W, coefficients
-):
+def line_rows(rows, of, X, V, Z, W, coefficients):  # type: ignore[no-untyped-def]
     """Observed cells' part of L(x + t v, z + t w) − L(x, z) as a polynomial: ``coefficients[i]`` of
     t, t², t³, t⁴.
     """
     padded = X.shape[1]
+    indices = of.indices
     mine, moving, theirs, moved = X.reshape(-1), V.reshape(-1), Z.reshape(-1), W.reshape(-1)
     for n in range(rows.size):
         i = rows[n]
         x = i * padded
-        missing = w0 * own[i]
+        missing = X.dtype.type(of.missing_weight) * of.own[i]
         first, second, third, fourth = 0.0, 0.0, 0.0, 0.0
-        lo, hi = indptr[i], indptr[i + 1]
+        lo, hi = of.start[i], of.stop[i]
         for j in range(lo, hi, 4):
-            last = min(4, hi - j) - 1  # at the end of a row the last one fills up
-            z0, z1 = indices[j] * padded, indices[j + min(1, last)] * padded
-            z2, z3 = indices[j + min(2, last)] * padded, indices[j + last] * padded
+            last = min(4, hi - j) - 1
+            i0, i1, i2, i3 = four(indices, j, last)
+            z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
             xz = dot_four(mine, x, theirs, z0, z1, z2, z3, padded)
             vz = dot_four(moving, x, theirs, z0, z1, z2, z3, padded)
             xw = dot_four(mine, x, moved, z0, z1, z2, z3, padded)
@@ -606,9 +503,10 @@ def line_rows(  # type: ignore[no-untyped-def]
                     np.float64(vz[m]) + np.float64(xw[m]),
                     np.float64(vw[m]),
                 )
-                c_j = np.float64(confidence[j + m]) if confidence.size else 1.0
-                pull = 2.0 * c_j * (np.float64(target[j + m]) if target.size else 1.0)
-                weight = c_j - missing * (np.float64(other[indices[j + m]]) if other.size else 1.0)
+                c_j = np.float64(of.confidence[j + m]) if of.confidence.size else 1.0
+                pull = 2.0 * c_j * (np.float64(of.target[j + m]) if of.target.size else 1.0)
+                b_j = np.float64(of.other[indices[j + m]]) if of.other.size else 1.0
+                weight = c_j - missing * b_j
                 first += 2.0 * weight * s0 * s1 - pull * s1
                 second += weight * (s1 * s1 + 2.0 * s0 * s2) - pull * s2
                 third += 2.0 * weight * s1 * s2

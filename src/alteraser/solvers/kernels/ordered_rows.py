@@ -53,13 +53,14 @@ def ordered_add(order, x, at, Y, y, t, d):  # type: ignore[no-untyped-def]
 
 
 @exact_order
-def _gather(order, v, at, Z, indices, weight, lo, hi, pulled, out, d):  # type: ignore[no-untyped-def]
+def _gather(order, v, at, i, of, Z, pulled, out, d):  # type: ignore[no-untyped-def]
     """Add Σ_j t_j z_j to ``out``, in the order of j: t_j = (|c| − 1)(z_j·v), or with ``pulled``
     max(c, 0) − that.
     """
     whole = d // BLOCK * BLOCK
     t = np.empty(4, np.float32)
-    for first in range(lo, hi, 4):
+    indices, hi = of.indices, of.indptr[i + 1]
+    for first in range(of.indptr[i], hi, 4):
         count = min(4, hi - first)
         together = count == 4 and whole == d
         if together:
@@ -77,7 +78,7 @@ def _gather(order, v, at, Z, indices, weight, lo, hi, pulled, out, d):  # type: 
             for k in range(count):
                 t[k] = ordered_dot(order, Z, indices[first + k] * d, v, at, d)
         for k in range(count):
-            c = weight[first + k]
+            c = of.weight[first + k]
             product = (np.float64(abs(c)) - 1.0) * np.float64(t[k])
             if pulled:
                 product = (np.float64(c) if c > 0 else 0.0) - product
@@ -90,35 +91,32 @@ def _gather(order, v, at, Z, indices, weight, lo, hi, pulled, out, d):  # type: 
 
 
 @exact_order
-def ordered_cg_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, weight, Z, G, symv, order, steps, tiny, X
-):
+def ordered_cg_rows(rows, of, Z, G, symv, order, steps, tiny, X):  # type: ignore[no-untyped-def]
     """``steps`` of conjugate gradients on every row of X from where it is, in float32 and in
     implicit's order of sums.
 
-    The row's system is (G + Σ (|c| − 1) z zᵀ) x = Σ_{c > 0} c z with c = ``weight`` and G = ZᵀZ + λ
-    I; a row without interactions becomes zero. Ends early where the squared residual is below
-    ``tiny``. Flat arrays but for ``rows``.
+    The row's system is (G + Σ (|c| − 1) z zᵀ) x = Σ_{c > 0} c z with the weights c of ``of``
+    (``WeightedRows``) and G = ZᵀZ + λ I; a row without interactions becomes zero. Ends early where
+    the squared residual is below ``tiny``. Z, G and X are flat.
     """
     d = int(np.sqrt(G.size))
     r, p, q = np.zeros(d, np.float32), np.zeros(d, np.float32), np.zeros(d, np.float32)
     for n in range(rows.size):
         i = rows[n]
         x = i * d
-        lo, hi = indptr[i], indptr[i + 1]
-        if lo == hi:
+        if of.indptr[i] == of.indptr[i + 1]:
             for c in range(d):
                 X[x + c] = 0
             continue
         symmetric_product(symv, G, np.float32(-1), X, x, r, d)
-        _gather(order, X, x, Z, indices, weight, lo, hi, True, r, d)
+        _gather(order, X, x, i, of, Z, True, r, d)
         p[:] = r
         old = ordered_dot(order, r, 0, r, 0, d)
         if old < tiny:
             continue
         for _ in range(steps):
             symmetric_product(symv, G, np.float32(1), p, 0, q, d)
-            _gather(order, p, 0, Z, indices, weight, lo, hi, False, q, d)
+            _gather(order, p, 0, i, of, Z, False, q, d)
             step = np.float32(old / ordered_dot(order, p, 0, q, 0, d))
             ordered_add(order, X, x, p, 0, step, d)
             ordered_add(order, r, 0, q, 0, -step, d)

@@ -7,9 +7,13 @@ They minimize, for one row x with the other side's (scaled) factors Z fixed, the
         G = w0 Zᵀ diag(b) Z
 
 where j runs over the row's interactions. Letters are those of the formulas (Hu et al. 2008; Chen et
-al., TOIS 2020). Optional arrays (confidence c, target y, the other side's missing weights b) are
-passed with length 0 when all ones. Factors are padded with zero columns to a multiple of the vector
-length; ``d`` is the true number of factors. Readable oracles of the same names are in ``twins.py``.
+al., TOIS 2020); ``of`` is a ``SideArrays``: the interactions of every row, and their weights.
+Factors are padded with zero columns to a multiple of the vector length; ``d`` is the true number of
+factors. Readable oracles of the same names are in ``twins.py``.
+
+A record costs nothing in a loop that has its arrays in variables from before; an array that is
+passed on from inside one is counted, atomically, each time. So ``omega`` and ``_product``, which
+are called per interaction and per product, take arrays.
 """
 
 from __future__ import annotations
@@ -26,27 +30,45 @@ SOLVED, SINGULAR, NOT_FINITE = 0, 1, 2
 
 
 @kernel
-def _system(A, r, S, W, lo, hi, indices, confidence, target, other, Z, G, a, ridge, w0, d, width):  # type: ignore[no-untyped-def]
-    """Fill the upper triangle of A, and b into r, for the interactions lo..hi of one row."""
+def omega(confidence, other, j, k, missing, one):  # type: ignore[no-untyped-def]
+    """ω = c − w₀ a b of interaction j, which is with the other side's row k; ``missing`` = w₀ a."""
+    c = confidence[j] if confidence.size else one
+    return c - (missing * other[k] if other.size else missing)
+
+
+@kernel
+def four(indices, j, last):  # type: ignore[no-untyped-def]
+    """The other side's rows of interactions j to j + 3, where a row has those up to j + ``last``:
+    its last one fills up, and has to weigh nothing.
+    """
+    return indices[j], indices[j + min(1, last)], indices[j + min(2, last)], indices[j + last]
+
+
+@kernel
+def row_system(A, r, S, W, i, of, Z, G, d, width):  # type: ignore[no-untyped-def]
+    """Fill the upper triangle of A, and b into r, for row i."""
     padded = Z.shape[1]
     one = Z.dtype.type(1.0)
-    for i in range(padded):
-        row = A[i]
-        g = G[i]
+    a, ridge = of.own[i], of.ridge[i]
+    indices, confidence, other = of.indices, of.confidence, of.other
+    for k in range(padded):
+        row = A[k]
+        g = G[k]
         for c in range(padded):
             row[c] = a * g[c]
-        row[i] += ridge if i < d else one
-        r[i] = 0.0
-    missing = w0 * a
+        row[k] += ridge if k < d else one
+        r[k] = 0.0
+    missing = Z.dtype.type(of.missing_weight) * a
+    lo, hi = of.start[i], of.stop[i]
     while lo < hi:
         count = min(CHUNK, hi - lo)
         for k in range(count):
             j = lo + k
             v = indices[j]
-            c_j = confidence[j] if confidence.size else one
-            y_j = target[j] if target.size else one
-            weight = c_j - (missing * other[v] if other.size else missing)
-            pull = c_j * y_j
+            weight = omega(confidence, other, j, v, missing, one)
+            pull = (confidence[j] if confidence.size else one) * (
+                of.target[j] if of.target.size else one
+            )
             z = Z[v]
             s = S[k]
             w = W[k]
@@ -60,25 +82,7 @@ def _system(A, r, S, W, lo, hi, indices, confidence, target, other, Z, G, a, rid
 
 
 @kernel
-def exact_rows(  # type: ignore[no-untyped-def]
-    rows,
-    indptr,
-    indices,
-    confidence,
-    target,
-    own,
-    other,
-    ridge,
-    Z,
-    G,
-    w0,
-    d,
-    width,
-    X,
-    decrement,
-    value,
-    status,
-):
+def exact_rows(rows, of, Z, G, d, width, X, decrement, value, status):  # type: ignore[no-untyped-def]
     """Replace X[i] by its minimizer for every i of ``rows``; the AH-Newton step.
 
     Writes per row: ``decrement`` = gᵀA⁻¹g at the old X[i] (g = A x - b, half the gradient),
@@ -93,31 +97,12 @@ def exact_rows(  # type: ignore[no-untyped-def]
     for n in range(rows.size):
         i = rows[n]
         x = X[i]
-        lo, hi = indptr[i], indptr[i + 1]
-        _system(
-            A,
-            b,
-            S,
-            W,
-            lo,
-            hi,
-            indices,
-            confidence,
-            target,
-            other,
-            Z,
-            G,
-            own[i],
-            ridge[i],
-            w0,
-            d,
-            width,
-        )
+        row_system(A, b, S, W, i, of, Z, G, d, width)
         # g = A x - b, from the upper triangle alone
         for c in range(padded):
             r[c] = b[c]
         subtract_product(A, x, r)
-        if lo == hi:  # no interactions: b = 0, so the minimizer is exactly zero whatever A is
+        if of.start[i] == of.stop[i]:  # b = 0, so the minimizer is exactly zero whatever A is
             dec = 0.0
             for c in range(padded):
                 dec -= np.float64(r[c]) * np.float64(x[c])
@@ -148,25 +133,7 @@ def exact_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def norm_rows(  # type: ignore[no-untyped-def]
-    rows,
-    indptr,
-    indices,
-    confidence,
-    target,
-    own,
-    other,
-    ridge,
-    Z,
-    G,
-    w0,
-    d,
-    width,
-    gradient,
-    decrement,
-    status,
-    solution,
-):
+def norm_rows(rows, of, Z, G, d, width, gradient, decrement, status, solution):  # type: ignore[no-untyped-def]
     """``decrement[i]`` = gᵀA⁻¹g and, unless it has length 0, ``solution[i]`` = A⁻¹g, for g =
     ``gradient[i]``.
     """
@@ -190,30 +157,12 @@ def norm_rows(  # type: ignore[no-untyped-def]
             continue
         if top == 0.0:
             continue
-        lo, hi = indptr[i], indptr[i + 1]
-        if lo == hi and ridge[i] == 0.0 and w0 * own[i] == 0.0:
+        missing = Z.dtype.type(of.missing_weight) * of.own[i]
+        if of.start[i] == of.stop[i] and of.ridge[i] == 0.0 and missing == 0.0:
             # nothing is asked of this row: every value of it is a minimum, zero is taken, and
             # nothing pushes
             continue
-        _system(
-            A,
-            r,
-            S,
-            W,
-            lo,
-            hi,
-            indices,
-            confidence,
-            target,
-            other,
-            Z,
-            G,
-            own[i],
-            ridge[i],
-            w0,
-            d,
-            width,
-        )
+        row_system(A, r, S, W, i, of, Z, G, d, width)
         if not cholesky(A, W, width):
             status[i] = SINGULAR
             continue
@@ -231,12 +180,11 @@ def norm_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _product(out, v, lo, hi, indices, confidence, other, Z, G, a, ridge, w0):  # type: ignore[no-untyped-def]
-    """``out`` = A v without forming A; four rows at a time to share the loads of v."""
+def _product(out, v, lo, hi, indices, confidence, other, missing, a, ridge, Z, G):  # type: ignore[no-untyped-def]
+    """``out`` = A v of row i without forming A; four rows at a time to share the loads of v."""
     padded = Z.shape[1]
     one = Z.dtype.type(1.0)
     none = Z.dtype.type(0.0)
-    missing = w0 * a
     factors, gram = Z.reshape(-1), G.reshape(-1)
     for c in range(padded):
         out[c] = ridge * v[c]
@@ -257,62 +205,20 @@ def _product(out, v, lo, hi, indices, confidence, other, Z, G, a, ridge, w0):  #
             padded,
         )
     for j in range(lo, hi, 4):
-        last = min(4, hi - j) - 1  # at the end of a row the last one fills up, weighing nothing
-        i0, i1, i2, i3 = (
-            indices[j],
-            indices[j + min(1, last)],
-            indices[j + min(2, last)],
-            indices[j + last],
-        )
+        last = min(4, hi - j) - 1
+        i0, i1, i2, i3 = four(indices, j, last)
         z0, z1, z2, z3 = i0 * padded, i1 * padded, i2 * padded, i3 * padded
         t0, t1, t2, t3 = dot_four(v, 0, factors, z0, z1, z2, z3, padded)
-        t0 *= (confidence[j] if confidence.size else one) - (
-            missing * other[i0] if other.size else missing
-        )
-        if last >= 1:
-            t1 *= (confidence[j + 1] if confidence.size else one) - (
-                missing * other[i1] if other.size else missing
-            )
-        else:
-            t1 = none
-        if last >= 2:
-            t2 *= (confidence[j + 2] if confidence.size else one) - (
-                missing * other[i2] if other.size else missing
-            )
-        else:
-            t2 = none
-        if last >= 3:
-            t3 *= (confidence[j + 3] if confidence.size else one) - (
-                missing * other[i3] if other.size else missing
-            )
-        else:
-            t3 = none
+        t0 *= omega(confidence, other, j, i0, missing, one)
+        t1 = t1 * omega(confidence, other, j + 1, i1, missing, one) if last >= 1 else none
+        t2 = t2 * omega(confidence, other, j + 2, i2, missing, one) if last >= 2 else none
+        t3 = t3 * omega(confidence, other, j + 3, i3, missing, one) if last >= 3 else none
         add_four(out, 0, factors, z0, z1, z2, z3, t0, t1, t2, t3, padded)
 
 
 @kernel
 def cg_rows(  # type: ignore[no-untyped-def]
-    rows,
-    indptr,
-    indices,
-    confidence,
-    target,
-    own,
-    other,
-    ridge,
-    Z,
-    G,
-    w0,
-    d,
-    steps,
-    small,
-    tiny,
-    anchor,
-    X,
-    decrement,
-    value,
-    status,
-    products,
+    rows, of, Z, G, steps, small, tiny, anchor, X, decrement, value, status, products
 ):
     """Improve X[i] by at most ``steps`` of conjugate gradients on A x = b + anchor[i], from X[i]; A
     is never formed.
@@ -328,14 +234,16 @@ def cg_rows(  # type: ignore[no-untyped-def]
     q = np.empty(padded, Z.dtype)
     x = np.empty(padded, Z.dtype)
     one = Z.dtype.type(1.0)
+    indices, confidence, other = of.indices, of.confidence, of.other
     for n in range(rows.size):
         i = rows[n]
-        lo, hi = indptr[i], indptr[i + 1]
-        a, lam = own[i], ridge[i]
+        lo, hi = of.start[i], of.stop[i]
         for c in range(padded):
             x[c] = X[i, c]
             b[c] = 0.0
-        _product(q, x, lo, hi, indices, confidence, other, Z, G, a, lam, w0)
+        a, lam = of.own[i], of.ridge[i]
+        missing = Z.dtype.type(of.missing_weight) * a
+        _product(q, x, lo, hi, indices, confidence, other, missing, a, lam, Z, G)
         products[i] = 1
         if lo == hi:
             dec = 0.0
@@ -347,8 +255,10 @@ def cg_rows(  # type: ignore[no-untyped-def]
             status[i] = SOLVED if np.isfinite(dec) else NOT_FINITE
             continue
         for j in range(lo, hi):
-            z = Z[indices[j]]
-            pull = (confidence[j] if confidence.size else one) * (target[j] if target.size else one)
+            z = Z[of.indices[j]]
+            pull = (of.confidence[j] if of.confidence.size else one) * (
+                of.target[j] if of.target.size else one
+            )
             for c in range(padded):
                 b[c] += pull * z[c]
         if anchor.shape[0]:
@@ -366,7 +276,7 @@ def cg_rows(  # type: ignore[no-untyped-def]
         for _ in range(steps):
             if rr <= small * small * bb or rr <= tiny:
                 break
-            _product(q, p, lo, hi, indices, confidence, other, Z, G, a, lam, w0)
+            _product(q, p, lo, hi, indices, confidence, other, missing, a, lam, Z, G)
             products[i] += 1
             curvature = 0.0
             for c in range(padded):
@@ -400,9 +310,7 @@ def cg_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def gradient_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, target, own, other, ridge, Z, G, w0, X, gradient, loss, fit
-):
+def gradient_rows(rows, of, Z, G, X, gradient, loss, fit):  # type: ignore[no-untyped-def]
     """Half-gradient g = A x - b of each row and its share of the loss, accumulated in float64.
 
     ``loss[i]`` = sum_j [c_j (y_j - s_j)² - w0 a b_j s_j²] + a xᵀGx, so that summed over one side
@@ -414,9 +322,9 @@ def gradient_rows(  # type: ignore[no-untyped-def]
     for n in range(rows.size):
         i = rows[n]
         g = gradient[i]
-        a = np.float64(own[i])
-        lam = np.float64(ridge[i])
-        missing = w0 * a
+        a = np.float64(of.own[i])
+        lam = np.float64(of.ridge[i])
+        missing = of.missing_weight * a
         for c in range(d):
             x[c] = X[i, c]
             g[c] = 0.0
@@ -431,12 +339,12 @@ def gradient_rows(  # type: ignore[no-untyped-def]
         for c in range(d):
             g[c] += lam * x[c]
         explained = 0.0
-        for j in range(indptr[i], indptr[i + 1]):
-            v = indices[j]
+        for j in range(of.start[i], of.stop[i]):
+            v = of.indices[j]
             z = Z[v, :d]
-            c_j = np.float64(confidence[j]) if confidence.size else 1.0
-            y_j = np.float64(target[j]) if target.size else 1.0
-            w_j = missing * (np.float64(other[v]) if other.size else 1.0)
+            c_j = np.float64(of.confidence[j]) if of.confidence.size else 1.0
+            y_j = np.float64(of.target[j]) if of.target.size else 1.0
+            w_j = missing * (np.float64(of.other[v]) if of.other.size else 1.0)
             s = 0.0
             for c in range(d):
                 s += x[c] * z[c]
@@ -450,9 +358,7 @@ def gradient_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def hessian_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, target, own, other, w0, X, V, Z, W, out
-):
+def hessian_rows(rows, of, X, V, Z, W, out):  # type: ignore[no-untyped-def]
     """Add to ``out[i]`` the observed cells' part of the half-Hessian of L times (V, W), for the
     rows i.
 
@@ -463,17 +369,17 @@ def hessian_rows(  # type: ignore[no-untyped-def]
     for n in range(rows.size):
         i = rows[n]
         x, v, total = X[i], V[i], out[i]
-        missing = w0 * own[i]
-        for j in range(indptr[i], indptr[i + 1]):
-            k = indices[j]
+        missing = X.dtype.type(of.missing_weight) * of.own[i]
+        for j in range(of.start[i], of.stop[i]):
+            k = of.indices[j]
             z, w = Z[k], W[k]
             s, ds = X.dtype.type(0), X.dtype.type(0)
             for c in range(d):
                 s += x[c] * z[c]
                 ds += v[c] * z[c] + x[c] * w[c]
-            c_j = confidence[j] if confidence.size else one
-            y_j = target[j] if target.size else one
-            weight = c_j - (missing * other[k] if other.size else missing)
+            c_j = of.confidence[j] if of.confidence.size else one
+            y_j = of.target[j] if of.target.size else one
+            weight = c_j - (missing * of.other[k] if of.other.size else missing)
             t = weight * ds
             e = weight * s - c_j * y_j
             for c in range(d):

@@ -8,9 +8,7 @@ from alteraser.runtime.jit import kernel
 
 
 @kernel
-def short_norm_rows(  # type: ignore[no-untyped-def]
-    rows, indptr, indices, confidence, own, other, ridge, Z, values, w0, gradient, norms, most
-):
+def short_norm_rows(rows, of, Z, values, gradient, norms, most):  # type: ignore[no-untyped-def]
     """``norms[i]`` = gᵀA⁻¹g for g = ``gradient[i]`` of rows with at most ``most`` interactions, all
     in float64.
 
@@ -26,17 +24,18 @@ def short_norm_rows(  # type: ignore[no-untyped-def]
     g = np.empty(d)
     for n in range(rows.size):
         i = rows[n]
-        a, lam = np.float64(own[i]), np.float64(ridge[i])
+        a, lam = np.float64(of.own[i]), np.float64(of.ridge[i])
         total = 0.0
         for c in range(d):
             root[c] = 1.0 / np.sqrt(a * values[c] + lam)
             g[c] = gradient[i, c] * root[c]
             total += g[c] * g[c]
         k = 0
-        for j in range(indptr[i], indptr[i + 1]):
-            v = indices[j]
-            c_j = np.float64(confidence[j]) if confidence.size else 1.0
-            weight = c_j - w0 * a * (np.float64(other[v]) if other.size else 1.0)
+        for j in range(of.start[i], of.stop[i]):
+            v = of.indices[j]
+            c_j = np.float64(of.confidence[j]) if of.confidence.size else 1.0
+            b_j = np.float64(of.other[v]) if of.other.size else 1.0
+            weight = c_j - of.missing_weight * a * b_j
             if weight <= 0.0:
                 continue
             s = S[k]

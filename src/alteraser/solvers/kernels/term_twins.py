@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from alteraser.models.factorization.biased import BiasedFactors
 from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, Squares
-from alteraser.models.factorization.terms import RowProblem, Terms
+from alteraser.models.factorization.terms import RowProblem, TermArrays
 
 Array = npt.NDArray[Any]
 Float64 = npt.NDArray[np.float64]
@@ -30,26 +30,26 @@ def sigmoid(s: Array) -> Float64:
 
 
 def row_terms(
-    terms: Terms, Z: Array, X: Array, row: int
+    of: TermArrays, Z: Array, X: Array, row: int
 ) -> tuple[Float64, Float64, Float64, Float64]:
     """(a, o, w, y) of one row: vectors (terms, width), offsets, weights and targets."""
-    part = slice(terms.indptr[row], terms.indptr[row + 1])
+    part = slice(of.start[row], of.stop[row])
     Z = np.vstack([Z, np.zeros(Z.shape[1])])  # index −1
     X = np.vstack([X, np.zeros(X.shape[1])])
-    a = Z[terms.plus[part]]
-    if terms.minus.size:
-        a = a - Z[terms.minus[part]]
-    o = -np.einsum("tc,tc->t", a, X[terms.peer[part]]) if terms.peer.size else np.zeros(len(a))
-    w = terms.weight[part] if terms.weight.size else np.ones(len(a))
-    y = terms.target[part] if terms.target.size else np.ones(len(a))
+    a = Z[of.plus[part]]
+    if of.minus.size:
+        a = a - Z[of.minus[part]]
+    o = -np.einsum("tc,tc->t", a, X[of.peer[part]]) if of.peer.size else np.zeros(len(a))
+    w = of.weight[part] if of.weight.size else np.ones(len(a))
+    y = of.target[part] if of.target.size else np.ones(len(a))
     return a, o, w, y
 
 
-def row(terms: Terms, Z: Array, X: Array, row: int, x: Array) -> tuple[float, Float64, Float64]:
+def row(of: TermArrays, Z: Array, X: Array, row: int, x: Array) -> tuple[float, Float64, Float64]:
     """(f, g, H) of ``row`` at ``x``, g and H over its free columns only."""
-    a, o, w, y = row_terms(terms, Z, X, row)
+    a, o, w, y = row_terms(of, Z, X, row)
     s = a @ x + o
-    if terms.squares:
+    if of.squares:
         value, first, second = 0.5 * w * (y - s) ** 2, w * (s - y), w
     else:
         value, first, second = (
@@ -57,23 +57,23 @@ def row(terms: Terms, Z: Array, X: Array, row: int, x: Array) -> tuple[float, Fl
             w * (sigmoid(s) - y),
             w * sigmoid(s) * sigmoid(-s),
         )
-    ridge = terms.scale[row] * terms.penalty
+    ridge = of.scale[row] * of.penalty
     f = float(value.sum() + 0.5 * ridge @ x**2)
-    free = terms.free
+    free = of.free
     g, H = first @ a + ridge * x, (a.T * second) @ a + np.diag(ridge)
     return f, g[free], H[np.ix_(free, free)]
 
 
-def minimum(terms: Terms, Z: Array, X: Array, index: int) -> Float64:
+def minimum(of: TermArrays, Z: Array, X: Array, index: int) -> Float64:
     """The row that minimizes f: Newton's method with backtracking, until the gradient is
     rounding.
     """
     x = X[index].astype(np.float64)
-    free = terms.free
-    if terms.indptr[index] == terms.indptr[index + 1]:
+    free = of.free
+    if of.start[index] == of.stop[index]:
         return np.asarray(np.where(free, 0.0, x))
     for _ in range(200):
-        f, g, H = row(terms, Z, X, index, x)
+        f, g, H = row(of, Z, X, index, x)
         step = np.linalg.solve(H, g)
         if g @ step <= 1e-15 * abs(f):
             break
@@ -81,7 +81,7 @@ def minimum(terms: Terms, Z: Array, X: Array, index: int) -> Float64:
         while length > 1e-12:
             moved = x.copy()
             moved[free] -= length * step
-            if row(terms, Z, X, index, moved)[0] <= f - 1e-4 * length * (g @ step):
+            if row(of, Z, X, index, moved)[0] <= f - 1e-4 * length * (g @ step):
                 break
             length /= 2
         x = moved

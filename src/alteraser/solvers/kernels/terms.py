@@ -7,10 +7,11 @@ For one row x with terms a_t, weights w_t and targets y_t,
     g = Σ_t w_t ℓ' a_t + ρ λ∘x,
         H = Σ_t w_t ℓ'' a_t a_tᵀ + ρ diag(λ)
 
-over the free columns of x; a fixed one has no gradient and a one on H's diagonal. Rows may be
-*held*: then f has ½ μ ‖x‖² − l·x added to it, μ = ``damping[i]``, l = ``linear[i]``; both arrays
-are empty where they are not. All in float64. Rows of Z and X are padded with zero columns to a
-multiple of the vector length. Readable oracles are in ``term_twins.py``.
+over the free columns of x; a fixed one has no gradient and a one on H's diagonal. ``of`` is a
+``TermArrays``: the terms of every row, and its ridge. Rows may be *held*: then f has
+½ μ ‖x‖² − l·x added to it, μ = ``damping[i]``, l = ``linear[i]``; both arrays are empty where they
+are not. All in float64. Rows of Z and X are padded with zero columns to a multiple of the vector
+length. Readable oracles are in ``term_twins.py``.
 """
 
 from __future__ import annotations
@@ -27,9 +28,9 @@ ROUNDING = 1e-14  # a Newton decrement below this share of the loss is rounding
 
 
 @kernel
-def _difference(a, t, plus, minus, Z):  # type: ignore[no-untyped-def]
+def _difference(a, t, of, Z):  # type: ignore[no-untyped-def]
     """``a`` = Z[plus] − Z[minus], an index of −1 standing for zeros."""
-    i = plus[t]
+    i = of.plus[t]
     if i >= 0:
         z = Z[i]
         for c in range(a.size):
@@ -37,8 +38,8 @@ def _difference(a, t, plus, minus, Z):  # type: ignore[no-untyped-def]
     else:
         for c in range(a.size):
             a[c] = 0.0
-    if minus.size and minus[t] >= 0:
-        z = Z[minus[t]]
+    if of.minus.size and of.minus[t] >= 0:
+        z = Z[of.minus[t]]
         for c in range(a.size):
             a[c] -= z[c]
 
@@ -55,92 +56,77 @@ def _sigmoid(s):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _offsets(o, a, lo, hi, plus, minus, peer, Z, X):  # type: ignore[no-untyped-def]
-    """``o[t − lo]`` = −a_t·X[peer_t]."""
+def _offsets(a, i, of, Z, X):  # type: ignore[no-untyped-def]
+    """o_t = −a_t·X[peer_t] of the terms of row i; empty where there are no peers."""
+    lo, hi = of.start[i], of.stop[i]
+    o = np.empty(hi - lo if of.peer.size else 0)
+    if not of.peer.size:
+        return o
     for t in range(lo, hi):
         o[t - lo] = 0.0
-        if peer[t] >= 0:
-            _difference(a, t, plus, minus, Z)
-            x = X[peer[t]]
+        if of.peer[t] >= 0:
+            _difference(a, t, of, Z)
+            x = X[of.peer[t]]
             total = 0.0
             for c in range(a.size):
                 total += a[c] * x[c]
             o[t - lo] = -total
+    return o
 
 
 @kernel
-def _value(  # type: ignore[no-untyped-def]
-    x, a, o, lo, hi, plus, minus, weight, target, squares, Z, rho, penalty, mu, linear, free
-):
-    """f(x)."""
+def _value(x, a, o, i, of, Z, mu, linear):  # type: ignore[no-untyped-def]
+    """f(x) of row i."""
+    lo, rho = of.start[i], of.scale[i]
     total = 0.0
-    for c in range(penalty.size):
-        total += 0.5 * rho * penalty[c] * x[c] * x[c]
-        if linear.size and free[c]:
+    for c in range(of.penalty.size):
+        total += 0.5 * rho * of.penalty[c] * x[c] * x[c]
+        if linear.size and of.free[c]:
             total += (0.5 * mu * x[c] - linear[c]) * x[c]
-    for t in range(lo, hi):
-        _difference(a, t, plus, minus, Z)
+    for t in range(lo, of.stop[i]):
+        _difference(a, t, of, Z)
         s = o[t - lo] if o.size else 0.0
         for c in range(a.size):
             s += a[c] * x[c]
-        y = target[t] if target.size else 1.0
-        w = weight[t] if weight.size else 1.0
-        total += w * (0.5 * (y - s) * (y - s) if squares else _softplus(s) - y * s)
+        y = of.target[t] if of.target.size else 1.0
+        w = of.weight[t] if of.weight.size else 1.0
+        total += w * (0.5 * (y - s) * (y - s) if of.squares else _softplus(s) - y * s)
     return total
 
 
 @kernel
-def _system(  # type: ignore[no-untyped-def]
-    A,
-    g,
-    S,
-    W,
-    x,
-    o,
-    lo,
-    hi,
-    plus,
-    minus,
-    weight,
-    target,
-    squares,
-    Z,
-    rho,
-    penalty,
-    free,
-    width,
-    mu,
-    linear,
-):
-    """Fill the upper triangle of A = H and g; return f(x)."""
+def _system(A, g, S, W, x, o, i, of, Z, width, mu, linear):  # type: ignore[no-untyped-def]
+    """Fill the upper triangle of A = H and g of row i; return f(x)."""
     padded = Z.shape[1]
+    penalty, free, rho = of.penalty, of.free, of.scale[i]
     d = penalty.size
     total = 0.0
-    for i in range(padded):
-        row = A[i]
+    for k in range(padded):
+        row = A[k]
         for c in range(padded):
             row[c] = 0.0
-        row[i] = rho * penalty[i] if i < d else 1.0
-        g[i] = rho * penalty[i] * x[i] if i < d else 0.0
-        total += 0.5 * g[i] * x[i]
-        if mu > 0.0 and i < d:
-            row[i] += mu
-        if linear.size and i < d and free[i]:
-            total += (0.5 * mu * x[i] - linear[i]) * x[i]
-            g[i] += mu * x[i] - linear[i]
+        row[k] = rho * penalty[k] if k < d else 1.0
+        g[k] = rho * penalty[k] * x[k] if k < d else 0.0
+        total += 0.5 * g[k] * x[k]
+        if mu > 0.0 and k < d:
+            row[k] += mu
+        if linear.size and k < d and free[k]:
+            total += (0.5 * mu * x[k] - linear[k]) * x[k]
+            g[k] += mu * x[k] - linear[k]
+    lo, hi = of.start[i], of.stop[i]
     start = lo
     while start < hi:
         count = min(CHUNK, hi - start)
         for k in range(count):
             t = start + k
             a, scaled = S[k], W[k]
-            _difference(a, t, plus, minus, Z)
+            _difference(a, t, of, Z)
             s = o[t - lo] if o.size else 0.0
             for c in range(padded):
                 s += a[c] * x[c]
-            y = target[t] if target.size else 1.0
-            w = weight[t] if weight.size else 1.0
-            if squares:
+            y = of.target[t] if of.target.size else 1.0
+            w = of.weight[t] if of.weight.size else 1.0
+            if of.squares:
                 first, second = w * (s - y), w
                 total += 0.5 * w * (y - s) * (y - s)
             else:
@@ -153,39 +139,20 @@ def _system(  # type: ignore[no-untyped-def]
                 g[c] += first * a[c]
         add_outer(A, W, S, count, width)
         start += count
-    for i in range(d):
-        if not free[i]:
-            g[i] = 0.0
-            for c in range(i):
-                A[c, i] = 0.0
-            for c in range(i, padded):
-                A[i, c] = 0.0
-            A[i, i] = 1.0
+    for k in range(d):
+        if not free[k]:
+            g[k] = 0.0
+            for c in range(k):
+                A[c, k] = 0.0
+            for c in range(k, padded):
+                A[k, c] = 0.0
+            A[k, k] = 1.0
     return total
 
 
 @kernel
 def newton_rows(  # type: ignore[no-untyped-def]
-    rows,
-    indptr,
-    plus,
-    minus,
-    peer,
-    weight,
-    target,
-    squares,
-    scale,
-    penalty,
-    free,
-    Z,
-    X,
-    width,
-    steps,
-    damping,
-    linear,
-    decrement,
-    value,
-    status,
+    rows, of, Z, X, width, steps, damping, linear, decrement, value, status
 ):
     """Up to ``steps`` damped Newton steps on X[i] for every i of ``rows``, in this order and in
     place.
@@ -195,7 +162,7 @@ def newton_rows(  # type: ignore[no-untyped-def]
     keeps its old X.
     """
     padded = Z.shape[1]
-    d = penalty.size
+    d = of.penalty.size
     A = np.empty((padded, padded))
     S = np.empty((CHUNK, padded))
     W = np.empty((CHUNK, padded))
@@ -206,49 +173,24 @@ def newton_rows(  # type: ignore[no-untyped-def]
     nothing = np.empty(0)
     for n in range(rows.size):
         i = rows[n]
-        lo, hi = indptr[i], indptr[i + 1]
-        rho = scale[i]
         mu = damping[i] if damping.size else 0.0
         held = linear[i] if linear.size else nothing
         status[i] = SOLVED
-        if lo == hi:
+        if of.start[i] == of.stop[i]:
             dec = 0.0
             for c in range(d):
-                if free[c]:
-                    dec += rho * penalty[c] * X[i, c] * X[i, c]
+                if of.free[c]:
+                    dec += of.scale[i] * of.penalty[c] * X[i, c] * X[i, c]
                     X[i, c] = 0.0
             decrement[i] = dec
             value[i] = 0.0
             continue
         for c in range(padded):
             x[c] = X[i, c]
-        o = np.empty(hi - lo if peer.size else 0)
-        if peer.size:
-            _offsets(o, g, lo, hi, plus, minus, peer, Z, X)
+        o = _offsets(g, i, of, Z, X)
         f = 0.0
         for k in range(steps):
-            f = _system(
-                A,
-                g,
-                S,
-                W,
-                x,
-                o,
-                lo,
-                hi,
-                plus,
-                minus,
-                weight,
-                target,
-                squares,
-                Z,
-                rho,
-                penalty,
-                free,
-                width,
-                mu,
-                held,
-            )
+            f = _system(A, g, S, W, x, o, i, of, Z, width, mu, held)
             if not np.isfinite(f):
                 status[i] = NOT_FINITE
                 break
@@ -273,24 +215,7 @@ def newton_rows(  # type: ignore[no-untyped-def]
             for _ in range(HALVINGS):
                 for c in range(padded):
                     moved[c] = x[c] + length * step[c]
-                following = _value(
-                    moved,
-                    S[0],
-                    o,
-                    lo,
-                    hi,
-                    plus,
-                    minus,
-                    weight,
-                    target,
-                    squares,
-                    Z,
-                    rho,
-                    penalty,
-                    mu,
-                    held,
-                    free,
-                )
+                following = _value(moved, S[0], o, i, of, Z, mu, held)
                 if following <= f - SUFFICIENT * length * dec:
                     break
                 length *= 0.5
@@ -307,53 +232,34 @@ def newton_rows(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def gradient_terms(  # type: ignore[no-untyped-def]
-    rows,
-    indptr,
-    plus,
-    minus,
-    peer,
-    weight,
-    target,
-    squares,
-    scale,
-    penalty,
-    free,
-    Z,
-    X,
-    gradient,
-    value,
-    parts,
-):
+def gradient_terms(rows, of, Z, X, gradient, value, parts):  # type: ignore[no-untyped-def]
     """``gradient[i]`` = g and ``value[i]`` = f without the ridge; ``parts[i]`` = norms of what g is
     the sum of.
 
     The parts are the terms that pull the scores up, those that push them down, and the ridge.
     """
     padded = Z.shape[1]
-    d = penalty.size
+    d = of.penalty.size
     a = np.empty(padded)
     x = np.empty(padded)
     sums = np.empty((2, padded))
     for n in range(rows.size):
         i = rows[n]
-        lo, hi = indptr[i], indptr[i + 1]
-        o = np.empty(hi - lo if peer.size else 0)
-        if peer.size:
-            _offsets(o, a, lo, hi, plus, minus, peer, Z, X)
+        lo, hi = of.start[i], of.stop[i]
+        o = _offsets(a, i, of, Z, X)
         for c in range(padded):
             x[c] = X[i, c]
             sums[0, c] = 0.0
             sums[1, c] = 0.0
         total = 0.0
         for t in range(lo, hi):
-            _difference(a, t, plus, minus, Z)
+            _difference(a, t, of, Z)
             s = o[t - lo] if o.size else 0.0
             for c in range(padded):
                 s += a[c] * x[c]
-            y = target[t] if target.size else 1.0
-            w = weight[t] if weight.size else 1.0
-            if squares:
+            y = of.target[t] if of.target.size else 1.0
+            w = of.weight[t] if of.weight.size else 1.0
+            if of.squares:
                 first = w * (s - y)
                 total += 0.5 * w * (y - s) * (y - s)
             else:
@@ -366,8 +272,8 @@ def gradient_terms(  # type: ignore[no-untyped-def]
         for k in range(3):
             parts[i, k] = 0.0
         for c in range(d):
-            if free[c]:
-                ridge = scale[i] * penalty[c] * x[c]
+            if of.free[c]:
+                ridge = of.scale[i] * of.penalty[c] * x[c]
                 gradient[i, c] = sums[0, c] + sums[1, c] + ridge
                 parts[i, 0] += sums[0, c] * sums[0, c]
                 parts[i, 1] += sums[1, c] * sums[1, c]
@@ -379,31 +285,12 @@ def gradient_terms(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def norm_terms(  # type: ignore[no-untyped-def]
-    rows,
-    indptr,
-    plus,
-    minus,
-    peer,
-    weight,
-    target,
-    squares,
-    scale,
-    penalty,
-    free,
-    Z,
-    X,
-    width,
-    damping,
-    gradient,
-    out,
-    status,
-):
+def norm_terms(rows, of, Z, X, width, damping, gradient, out, status):  # type: ignore[no-untyped-def]
     """``out[i]`` = vᵀ(H + μ)⁻¹v for v = ``gradient[i]``, with H of each row at X; rows of zeros
     cost nothing.
     """
     padded = Z.shape[1]
-    d = penalty.size
+    d = of.penalty.size
     A = np.empty((padded, padded))
     S = np.empty((CHUNK, padded))
     W = np.empty((CHUNK, padded))
@@ -423,34 +310,10 @@ def norm_terms(  # type: ignore[no-untyped-def]
             continue
         if top == 0.0:
             continue
-        lo, hi = indptr[i], indptr[i + 1]
         for c in range(padded):
             x[c] = X[i, c]
-        o = np.empty(hi - lo if peer.size else 0)
-        if peer.size:
-            _offsets(o, g, lo, hi, plus, minus, peer, Z, X)
-        _system(
-            A,
-            g,
-            S,
-            W,
-            x,
-            o,
-            lo,
-            hi,
-            plus,
-            minus,
-            weight,
-            target,
-            squares,
-            Z,
-            scale[i],
-            penalty,
-            free,
-            width,
-            mu,
-            nothing,
-        )
+        o = _offsets(g, i, of, Z, X)
+        _system(A, g, S, W, x, o, i, of, Z, width, mu, nothing)
         if not cholesky(A, W, width):
             status[i] = SINGULAR
             continue

@@ -198,40 +198,28 @@ class _Half:
 
     def __init__(self, side: Side, mine: Float64, other: Float64, dtype: Any) -> None:
         self._side, self._mine, self._other = side, mine, other
-        self._confidence, self._target, self._own, self._weights = (
-            x.astype(dtype) for x in (side.confidence, side.target, side.own, side.other)
+        names = ("confidence", "target", "own", "other")
+        self._arrays = side.arrays._replace(
+            **{name: getattr(side, name).astype(dtype) for name in names}
         )
-        self._missing = np.dtype(dtype).type(side.missing_weight)
-        weighted = other * self._weights[:, None] if self._weights.size else other
-        self._weighted = np.ascontiguousarray((self._missing * weighted).T)
+        weights = self._arrays.other
+        missing = np.dtype(dtype).type(side.missing_weight)
+        weighted = other * weights[:, None] if weights.size else other
+        self._weighted = np.ascontiguousarray((missing * weighted).T)
         self._gram = self._weighted @ other
 
     def times(self, V: Float64, W: Float64, threads: int) -> Float64:
         """Its rows of the product with (V, W), V of this side and W of the other."""
         from alteraser.solvers.kernels.rows import hessian_rows
 
-        side, X = self._side, self._mine
+        arrays, X = self._arrays, self._mine
         mixed = self._weighted @ W
-        out: Float64 = (V @ self._gram + X @ (mixed + mixed.T)) * self._own[:, None]
+        out: Float64 = (V @ self._gram + X @ (mixed + mixed.T)) * arrays.own[:, None]
 
         def kernel(rows: npt.NDArray[np.int64]) -> None:
-            hessian_rows(
-                rows,
-                side.indptr,
-                side.indices,
-                self._confidence,
-                self._target,
-                self._own,
-                self._weights,
-                self._missing,
-                X,
-                V,
-                self._other,
-                W,
-                out,
-            )
+            hessian_rows(rows, arrays, X, V, self._other, W, out)
 
-        run(kernel, blocks(side, None, X.shape[1], threads), threads)
+        run(kernel, blocks(self._side, None, X.shape[1], threads), threads)
         return out
 
 
@@ -292,26 +280,10 @@ def _gradient(side: Side, other: Float64, x: Float64, threads: int) -> tuple[Flo
     from alteraser.solvers.kernels.rows import gradient_rows
 
     gradient, loss, fit = np.empty(x.shape), np.empty(side.rows), np.empty(side.rows)
-    gram = side.gram(other)
+    arrays, gram = side.arrays, side.gram(other)
 
     def kernel(rows: npt.NDArray[np.int64]) -> None:
-        gradient_rows(
-            rows,
-            side.indptr,
-            side.indices,
-            side.confidence,
-            side.target,
-            side.own,
-            side.other,
-            side.ridge,
-            other,
-            gram,
-            float(side.missing_weight),
-            x,
-            gradient,
-            loss,
-            fit,
-        )
+        gradient_rows(rows, arrays, other, gram, x, gradient, loss, fit)
 
     run(kernel, blocks(side, None, x.shape[1], threads), threads)
     return gradient, float(loss.sum()), float(fit.sum())

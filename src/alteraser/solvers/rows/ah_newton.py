@@ -39,23 +39,16 @@ class AHNewton:
 
         dtype = x.dtype
         gram = side.gram(other).astype(dtype)
-        w0, width = dtype.type(side.missing_weight), lanes(dtype.itemsize)
+        arrays, width = side.arrays, lanes(dtype.itemsize)
         decrement, value = np.zeros(side.rows), np.zeros(side.rows)
         status = np.zeros(side.rows, np.int8)
 
         def kernel(block: Array) -> None:
             exact_rows(
                 block,
-                side.indptr,
-                side.indices,
-                side.confidence,
-                side.target,
-                side.own,
-                side.other,
-                side.ridge,
+                arrays,
                 other,
                 gram,
-                w0,
                 rank,
                 width,
                 x,

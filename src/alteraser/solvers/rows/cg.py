@@ -58,8 +58,7 @@ class ConjugateGradient:
         from alteraser.solvers.kernels.rows import cg_rows
 
         dtype = x.dtype
-        gram = side.gram(other).astype(dtype)
-        w0 = dtype.type(side.missing_weight)
+        arrays, gram = side.arrays, side.gram(other).astype(dtype)
         small = 4.0 * float(np.finfo(dtype).eps) if self.small is None else self.small
         decrement, value = np.zeros(side.rows), np.zeros(side.rows)
         status, products = np.zeros(side.rows, np.int8), np.zeros(side.rows, np.int64)
@@ -69,17 +68,9 @@ class ConjugateGradient:
         def kernel(block: Array) -> None:
             cg_rows(
                 block,
-                side.indptr,
-                side.indices,
-                side.confidence,
-                side.target,
-                side.own,
-                side.other,
-                side.ridge,
+                arrays,
                 other,
                 gram,
-                w0,
-                rank,
                 self.steps,
                 small,
                 self.tiny,

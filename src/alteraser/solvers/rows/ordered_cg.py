@@ -9,9 +9,8 @@ what a model with large weights is like after fifteen iterations (two orders: li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,9 +25,10 @@ PROBES = 64
 ROUTINES = "scipy.linalg.cython_blas"
 
 
-@dataclass(frozen=True)
-class WeightedRows:
-    """A sparse matrix of float32 weights, rows by rows, as implicit's trainer is given it."""
+class WeightedRows(NamedTuple):
+    """A sparse matrix of float32 weights, rows by rows, as implicit's trainer is given it, and as
+    the compiled loop takes it.
+    """
 
     indptr: Array
     """(rows + 1,) int64"""
@@ -42,7 +42,7 @@ class WeightedRows:
         """Number of rows."""
         return int(self.indptr.size - 1)
 
-    @cached_property
+    @property
     def all_rows(self) -> Array:
         """Every row, (rows,) int64."""
         return np.arange(self.rows, dtype=np.int64)
@@ -83,9 +83,7 @@ def ordered_steps(
     run(
         lambda rows: ordered_cg_rows(
             rows,
-            matrix.indptr,
-            matrix.indices,
-            matrix.weight,
+            matrix,
             seen,
             gram.reshape(-1),
             address,

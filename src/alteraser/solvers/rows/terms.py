@@ -122,20 +122,12 @@ def solve_terms(
     wanted = terms.all_rows if rows is None else np.asarray(rows, dtype=np.int64)
     damping = np.empty(0) if hold is None else hold.damping
     linear = np.empty((0, 0)) if hold is None else padded(hold.linear)
+    arrays = terms.arrays
 
     def kernel(block: Array) -> None:
         newton_rows(
             block,
-            terms.indptr,
-            terms.plus,
-            terms.minus,
-            terms.peer,
-            terms.weight,
-            terms.target,
-            terms.squares,
-            terms.scale,
-            terms.penalty,
-            terms.free,
+            arrays,
             other,
             x,
             lanes(8),
@@ -233,32 +225,13 @@ def _solved(
     from alteraser.linalg.kernels.tile import lanes
     from alteraser.solvers.kernels.terms import norm_terms
 
-    other, x = padded(other), padded(x)
+    arrays, other, x = terms.arrays, padded(other), padded(x)
     out, status = np.zeros(terms.rows), np.zeros(terms.rows, np.int8)
     # a row without terms or ridge has no loss: it is zero by convention, and nothing pushes it
     rows = np.flatnonzero(np.any(v != 0, axis=1) & ((terms.counts > 0) | (terms.scale > 0)))
 
     def kernel(block: Array) -> None:
-        norm_terms(
-            block,
-            terms.indptr,
-            terms.plus,
-            terms.minus,
-            terms.peer,
-            terms.weight,
-            terms.target,
-            terms.squares,
-            terms.scale,
-            terms.penalty,
-            terms.free,
-            other,
-            x,
-            lanes(8),
-            damping,
-            v,
-            out,
-            status,
-        )
+        norm_terms(block, arrays, other, x, lanes(8), damping, v, out, status)
 
     run(kernel, _blocks(terms, rows, threads), threads)
     _check(terms, status)
@@ -275,26 +248,10 @@ def _slopes(terms: Terms, other: Array, x: Array, threads: int) -> tuple[float, 
     from alteraser.solvers.kernels.terms import gradient_terms
 
     gradient, parts, value = np.zeros_like(x), np.zeros((terms.rows, 3)), np.zeros(terms.rows)
+    arrays = terms.arrays
 
     def kernel(rows: Array) -> None:
-        gradient_terms(
-            rows,
-            terms.indptr,
-            terms.plus,
-            terms.minus,
-            terms.peer,
-            terms.weight,
-            terms.target,
-            terms.squares,
-            terms.scale,
-            terms.penalty,
-            terms.free,
-            other,
-            x,
-            gradient,
-            value,
-            parts,
-        )
+        gradient_terms(rows, arrays, other, x, gradient, value, parts)
 
     run(kernel, _blocks(terms, None, threads), threads)
     return float(value.sum()), gradient, parts
