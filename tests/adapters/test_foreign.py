@@ -18,6 +18,7 @@ from alteraser.adapters.data import reweighted
 from alteraser.adapters.forget import Unlearned, difference, forget_foreign, matched, open_foreign
 from alteraser.adapters.idmaps import read_id_map, scrub_map
 from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection
 from alteraser.errors import IntegrityError, InvalidInput, NotFound, OutputExists
 from alteraser.verbs.erasure import Erasure
 
@@ -381,7 +382,7 @@ def test_forgetting_weighs_what_remains_anew(folder: Path) -> None:
     opened = open_foreign(folder / "als.npz", folder / "data.csv", options)
     cells = counts(folder)
     np.testing.assert_allclose(dense(opened.data), dense_bm25(cells), rtol=1e-12)
-    removal = matched(opened, [5], whole_users=True)
+    removal = matched(opened, Selection.of([5], whole_users=True))
     left = {place: value for place, value in cells.items() if place[0] != 5}
     np.testing.assert_allclose(dense(removal.remaining), dense_bm25(left), rtol=1e-12)
     # the very thing that reading the remaining data gives, so that the next request finds its data
@@ -394,7 +395,7 @@ def test_forgetting_weighs_what_remains_anew(folder: Path) -> None:
     twice = reweighted(
         options, removal.remaining, removal.remaining.remove([6], whole_users=True).remaining
     )
-    assert twice.digest == matched(opened, [5, 6], whole_users=True).remaining.digest
+    assert twice.digest == matched(opened, Selection.of([5, 6], whole_users=True)).remaining.digest
     # weights of a row alone stay
     plain = open_foreign(
         folder / "als.npz", folder / "data.csv", ROWS.model_copy(update={"rating": "log1p(plays)"})

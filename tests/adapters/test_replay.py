@@ -19,6 +19,7 @@ from alteraser.adapters.forget import Opened, forget_foreign, matched, open_fore
 from alteraser.adapters.implicit_trainer import FAST, SAME_SUMS
 from alteraser.adapters.replay import FOLLOWED, followed
 from alteraser.adapters.verify import verify_foreign
+from alteraser.data.selection import Selection
 from alteraser.errors import IntegrityError, InvalidInput
 
 FIXTURES = Path(__file__).parent / "fixtures" / "implicit"
@@ -92,7 +93,7 @@ def test_what_comes_out_is_the_training_on_what_remains(tmp_path: Path) -> None:
         "auto",
     )
     assert "from seed 7), run on all the data, gives the file" in done.way.why
-    remaining = matched(given, pairs).remaining
+    remaining = matched(given, Selection.of(pairs)).remaining
     trainer = given.foreign.trainer
     assert trainer is not None
     users, items = trainer.run(done.model.erased.solver, remaining, threads=2)

@@ -15,6 +15,7 @@ import alteraser as ae
 from alteraser.cli.forget_options import How
 from alteraser.cli.shortfall import words
 from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection
 from alteraser.erasers import Local, Shift
 from alteraser.erasers.anchored_point import REACH, AnchoredPoint
 from alteraser.erasers.driver import Settings, run_passes
@@ -61,7 +62,7 @@ def early(data: Interactions, passes: int = 12, **settings: object) -> ae.Model:
 
 
 def task(model: ae.Model, data: Interactions, gone: object, *, whole: bool = False) -> Shift:
-    removal = match(model, gone, data, whole_users=whole).removal
+    removal = match(model, Selection.of(gone, whole_users=whole), data).removal
     dtype = model.factors.dtype
     return Shift(
         model.factors,
@@ -613,7 +614,7 @@ def test_the_distance_from_rest_is_no_less_than_it_is(seed: int, dtype: str) -> 
         assert said is not None
         assert true <= said * 1.02 + 1e-7
         assert said <= 2.0 * true + 2e-6
-        gone = match(model, some(data), data)
+        gone = match(model, Selection.of(some(data)), data)
         choice = plan(model, gone, "auto")
         assert choice is not None
         assert choice.rest == said
@@ -631,7 +632,7 @@ def test_an_estimate_from_below_is_not_trusted() -> None:
     data = toy()
     model = ae.ENMF(**EARLY, tolerance=1e-3).fit(data)  # type: ignore[arg-type]
     old = {k: v for k, v in model.training.items() if k != "rest"}
-    gone = match(model, some(data), data)
+    gone = match(model, Selection.of(some(data)), data)
     far = plan(replace(model, training=old | {"distance": 0.9}), gone, "auto")
     near = plan(replace(model, training=old | {"distance": 1e-12}), gone, "auto")
     assert far is not None

@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 import alteraser as ae  # noqa: E402
 from alteraser.cli.main import main  # noqa: E402
 from alteraser.data.interactions import Interactions  # noqa: E402
+from alteraser.data.selection import Selection  # noqa: E402
 from alteraser.erasers import eraser  # noqa: E402
 from alteraser.errors import DependencyMissing  # noqa: E402
 from alteraser.solvers import SOLVERS  # noqa: E402
@@ -85,7 +86,7 @@ def test_a_replay_that_cannot_run_here_is_not_chosen(
     data = toy()
     model = originals(data)["rows"].save(tmp_path / "model")
     ae.forget(model, of(data, 5), data=data, method="replay")
-    removal = match(model, of(data, 5), data)
+    removal = match(model, Selection.of(of(data, 5)), data)
     chosen = plan(model, removal, "auto")
     assert chosen is not None
     assert chosen.method == "replay"

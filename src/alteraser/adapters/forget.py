@@ -63,7 +63,7 @@ from alteraser.evidence.claims import (
 from alteraser.runtime import events
 from alteraser.tolerances import checked_tolerance
 from alteraser.verbs.choose import Auto
-from alteraser.verbs.deleting import match
+from alteraser.verbs.deleting import PLAIN, Matching, match
 from alteraser.verbs.erasure import Erasure, Way, Work
 from alteraser.verbs.lists import Aftermath
 from alteraser.verbs.roads import OnChoice, plan, unlearn
@@ -203,33 +203,27 @@ def opened_at(
 @match.register(Opened)
 def matched(
     opened: Opened,
-    forget_set: Any,
+    selection: Selection,
     data: Interactions | None = None,
+    how: Matching = PLAIN,
     *,
-    whole_users: bool = False,
-    whole_items: bool = False,
-    grown: bool = False,
-    readmit: bool = False,
-    strict: bool = False,
-    below: Callable[[Selection], Any] | None = None,
     lost: LostRows | None = None,
 ) -> Deletion:
-    """What forgetting ``forget_set`` would remove. NotFound where nothing of it is in the data.
+    """What forgetting ``selection`` would remove. NotFound where nothing of it is in the data.
 
-    With ``strict`` also where a row of it matches nothing; ``below`` tells which match rows below
-    the threshold. ``lost``: what ``looked_for`` found to be missing. RefusedByPolicy where the data
-    hold what was erased from this model before, unless ``readmit``.
+    ``lost``: what ``looked_for`` found to be missing. RefusedByPolicy where the data hold what was
+    erased from this model before, unless it is let in again.
     """
-    if grown:
+    if how.grown:
         raise InvalidInput(
             "models of other libraries learn no additions: forget with the data as trained on"
         )
     lost = lost or LostRows()
-    removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
+    removal = opened.data.remove(selection)
     if lost.rows is not None:
         removal = with_gone(removal, *lost.rows)
     try:
-        removal = accounted(removal, strict=strict, below=below)
+        removal = accounted(removal, strict=how.strict, below=how.below)
     except NotFound as cause:
         lacking = gone(opened.foreign, opened.data, removal, purged=True)[2]
         if lacking is None or not lacking[0].size:
@@ -240,7 +234,7 @@ def matched(
             **cause.details,
         ) from cause
     removal = replace(removal, remaining=reweighted(opened.options, opened.data, removal.remaining))
-    returned = admit(read_record(opened.foreign.path), removal.remaining, readmit=readmit)
+    returned = admit(read_record(opened.foreign.path), removal.remaining, readmit=how.readmit)
     return Deletion(
         opened.data,
         removal,
@@ -331,7 +325,9 @@ def forget_foreign(
         forget_set
         if isinstance(forget_set, Deletion)
         else matched(
-            opened, forget_set, whole_users=whole_users, whole_items=whole_items, readmit=readmit
+            opened,
+            Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items),
+            how=Matching(readmit=readmit),
         )
     )
     check_beside(out)

@@ -19,6 +19,7 @@ from torch import Tensor
 from alteraser.autograd.tables import Tabled, copied, said_of
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection
 from alteraser.erasers import AltEraser, Eraser, Shift
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import InvalidInput
@@ -161,6 +162,10 @@ def forget_module(
     ('GMF', True)
     """
     scored = Scored(module, users, items, objective=objective, score=score, link=link)
-    found = match(scored, forget_set, data, whole_users=whole_users, whole_items=whole_items)
+    found = match(
+        scored,
+        Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items),
+        data,
+    )
     erasure = unlearn(scored, found, method="auto" if method is None else method, on_pass=on_pass)
     return replace(erasure, model=erasure.model.module)

@@ -22,6 +22,7 @@ from torch import Tensor
 from alteraser.autograd.tables import Tabled, copied, said_of
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
+from alteraser.data.selection import Selection
 from alteraser.erasers.driver import OnPass
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.runtime import events
@@ -170,7 +171,11 @@ def forget(
     """
     how = LossDescent(tolerance, max_evaluations)
     model = OwnLoss(module, users, items, loss=loss)
-    found = match(model, forget_set, interactions, whole_users=whole_users, whole_items=whole_items)
+    found = match(
+        model,
+        Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items),
+        interactions,
+    )
     erasure = unlearn(model, found, method=how)
     return replace(erasure, model=erasure.model.module)
 

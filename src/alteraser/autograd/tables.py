@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +15,7 @@ from alteraser.data.interactions import Interactions, accounted
 from alteraser.data.selection import Selection
 from alteraser.errors import InvalidInput
 from alteraser.evidence.claims import ResidualOnly
-from alteraser.verbs.deleting import match
+from alteraser.verbs.deleting import PLAIN, Matching, match
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,25 +50,16 @@ class Tabled:
 
 @match.register(Tabled)
 def match_rows(
-    model: Tabled,
-    forget_set: Any,
-    data: Interactions,
-    *,
-    whole_users: bool = False,
-    whole_items: bool = False,
-    grown: bool = False,
-    readmit: bool = False,
-    strict: bool = False,
-    below: Callable[[Selection], Any] | None = None,
+    model: Tabled, selection: Selection, data: Interactions, how: Matching = PLAIN
 ) -> Deletion:
     """``match`` for a module, which knows nothing of its data but how many rows they have."""
-    if grown or readmit:
+    if how.grown or how.readmit:
         raise InvalidInput(
             f"a {type(model.module).__name__} learns no additions: give the data as trained on"
         )
     model.check(data)
-    removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-    return Deletion(data, accounted(removal, strict=strict, below=below))
+    removal = accounted(data.remove(selection), strict=how.strict, below=how.below)
+    return Deletion(data, removal)
 
 
 @contextmanager

@@ -102,10 +102,8 @@ class Theirs(Subject):
         return matched(
             self.opened,
             selection,
-            strict=asked.wanted.strict,
-            below=sheet.below_threshold(self.ids),
+            how=asked.wanted.matching(sheet.below_threshold(self.ids)),
             lost=lost,
-            readmit=asked.wanted.readmit,
         )
 
     def plan(self, found: Deletion) -> Any:

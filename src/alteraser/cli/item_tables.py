@@ -99,9 +99,7 @@ class ItemTableSubject(Subject):
         return match_table(
             self.opened,
             selection,
-            strict=self.asked.wanted.strict,
-            readmit=self.asked.wanted.readmit,
-            below=sheet.below_threshold(self.ids),
+            how=self.asked.wanted.matching(sheet.below_threshold(self.ids)),
         )
 
     def plan(self, found: Deletion) -> Any:

@@ -79,16 +79,8 @@ class Ours(Subject):
         """Checked against the digest of what it was trained on."""
         from alteraser.verbs.deleting import match
 
-        wanted = self.asked.wanted
-        return match(
-            self.model,
-            selection,
-            sheet.interactions(),
-            grown=wanted.grown,
-            readmit=wanted.readmit,
-            strict=wanted.strict,
-            below=sheet.below_threshold(self.ids),
-        )
+        how = self.asked.wanted.matching(sheet.below_threshold(self.ids))
+        return match(self.model, selection, sheet.interactions(), how)
 
     def plan(self, found: Deletion) -> Any:
         """None: exact kinds have one way."""

@@ -4,7 +4,7 @@ match.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from alteraser.data.ids import IdMap
     from alteraser.data.readers import ReadingOptions
     from alteraser.data.selection import Age, Near, Selection
+    from alteraser.verbs.deleting import Matching
 
 LISTED = 1000
 """Unmatched rows listed in the document; all are counted."""
@@ -223,6 +224,12 @@ class Wanted:
         return reading.model_copy(
             update={"timestamp_column": column or own or STANDARD_TIME, "ordered_by_time": known}
         )
+
+    def matching(self, below: Callable[[Selection], Any] | None = None) -> Matching:
+        """How the request is held against DATA; ``below`` knows rows below the threshold."""
+        from alteraser.verbs.deleting import Matching
+
+        return Matching(self.grown, self.readmit, self.strict, below)
 
     def selection(
         self,

@@ -14,6 +14,7 @@ from torch import nn
 from alteraser.autograd.module import Scored
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions, accounted
+from alteraser.data.selection import Selection
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.evidence.claims import Nothing
 from alteraser.neural.alternation import Alternating, NeuralPass, erase
@@ -21,7 +22,7 @@ from alteraser.neural.loss import Loss
 from alteraser.neural.model import NeuralModel, check_plain
 from alteraser.neural.modules import Network
 from alteraser.runtime import events
-from alteraser.verbs.deleting import match
+from alteraser.verbs.deleting import PLAIN, Matching, match
 from alteraser.verbs.erasure import Erasure, Way, Work
 from alteraser.verbs.examined import examined
 from alteraser.verbs.roads import OnChoice, unlearn
@@ -52,12 +53,12 @@ class WithLoss:
 
 @match.register(NeuralModel)
 def match_model(
-    model: NeuralModel, forget_set: Any, data: Interactions, *, grown: bool = False, **how: Any
+    model: NeuralModel, selection: Selection, data: Interactions, how: Matching = PLAIN
 ) -> Deletion:
     """``match`` for a neural model, which needs every interaction that goes."""
-    if grown:
+    if how.grown:
         raise InvalidInput(NO_ADDITIONS)
-    found: Deletion = match.dispatch(object)(model, forget_set, data, **how)
+    found: Deletion = match.dispatch(object)(model, selection, data, how)
     if found.removal.absent is not None:
         raise IntegrityError(
             f"{found.removal.vanished:,} interactions that are to go are not in the data any "
@@ -68,22 +69,13 @@ def match_model(
 
 @match.register(WithLoss)
 def match_rows(
-    model: WithLoss,
-    forget_set: Any,
-    data: Interactions,
-    *,
-    whole_users: bool = False,
-    whole_items: bool = False,
-    grown: bool = False,
-    strict: bool = False,
-    **how: Any,
+    model: WithLoss, selection: Selection, data: Interactions, how: Matching = PLAIN
 ) -> Deletion:
     """``match`` for a module, which has no ids and no digest of its data."""
-    if grown:
+    if how.grown:
         raise InvalidInput(NO_ADDITIONS)
     check_plain(data)
-    removal = data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-    return Deletion(data, accounted(removal, strict=strict))
+    return Deletion(data, accounted(data.remove(selection), strict=how.strict))
 
 
 @examined.register(NeuralModel)
@@ -220,6 +212,7 @@ def forget(
         raise InvalidInput(
             f"cannot forget in a {type(model).__name__}: give a NeuralModel or a torch.nn.Module"
         )
-    found = match(asked, forget_set, data, whole_users=whole_users, whole_items=whole_items)
+    selection = Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items)
+    found = match(asked, selection, data)
     erasure: Erasure[Any] = unlearn(asked, found, method=method, on_pass=on_step)
     return erasure if asked is model else replace(erasure, model=erasure.model.module)

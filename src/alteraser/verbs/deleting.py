@@ -5,7 +5,7 @@ for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import singledispatch
 from typing import Any
 
@@ -16,6 +16,7 @@ from alteraser.data.deletion import Deletion
 from alteraser.data.erased import admit
 from alteraser.data.interactions import Interactions, Removal, accounted
 from alteraser.data.selection import Selection
+from alteraser.data.side.deletion import Request
 from alteraser.data.sums import Missing, missing
 from alteraser.errors import IntegrityError
 from alteraser.models.closed_form.model import ExactModel
@@ -23,35 +24,48 @@ from alteraser.models.protocol import Recommender, TrainedOn
 from alteraser.runtime import events
 
 
+@dataclass(frozen=True)
+class Matching:
+    """How a request is held against the data."""
+
+    grown: bool = False
+    """The data also hold interactions that were added since; they are learned along."""
+    readmit: bool = False
+    """With ``grown`` also those that were erased from this model before; else they are refused."""
+    strict: bool = False
+    """A request of which any row matches nothing is refused."""
+    below: Callable[[Selection], Any] | None = None
+    """Which rows of a selection match rows of the file below the threshold, which no model saw"""
+
+
+PLAIN = Matching()
+"""The data as trained on, or these without what goes"""
+
+
+def asked_for(forget_set: Any, *, whole_users: bool = False, whole_items: bool = False) -> Any:
+    """What ``forget`` takes as one ``Selection``; a ``Request`` of several sources stays one."""
+    if isinstance(forget_set, Request):
+        return forget_set
+    return Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items)
+
+
 @singledispatch
-def match(
-    model: Any,
-    forget_set: Any,
-    data: Interactions,
-    *,
-    whole_users: bool = False,
-    whole_items: bool = False,
-    grown: bool = False,
-    readmit: bool = False,
-    strict: bool = False,
-    below: Callable[[Selection], Any] | None = None,
-) -> Deletion:
+def match(model: Any, selection: Selection, data: Interactions, how: Matching = PLAIN) -> Deletion:
     """D_a and what forgetting would remove, after checking that ``data`` belongs to ``model``;
     nothing is computed.
 
-    ``below`` tells which rows of a selection match rows of the file below the threshold, which no
-    model saw. Raises as ``forget`` does.
+    Raises as ``forget`` does.
     """
-    selection = Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items)
+    grown = how.grown
     data = aligned(model, data, grown=grown)
     known = data.digest == model.trained_on.digest
     if grown and not known:
         _check_grown(model, data, selection)
     gone = None if known or grown else _missing(model, data, selection)
     given, (data, removal) = data, _taken_out(model, data, selection, gone)
-    removal = accounted(removal, strict=strict, below=below)
+    removal = accounted(removal, strict=how.strict, below=how.below)
     # what goes again with this request does no harm
-    returned = admit(model.erased, removal.remaining, readmit=readmit) if grown else None
+    returned = admit(model.erased, removal.remaining, readmit=how.readmit) if grown else None
     joined = data.users.size - model.users.size, data.items.size - model.items.size
     events.emit(
         "checked", forgotten=removal.count, remaining=removal.remaining.count, digest_known=known

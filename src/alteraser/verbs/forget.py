@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar, overload
 
 from alteraser.erasers.driver import OnPass
-from alteraser.verbs.deleting import belongs, match
+from alteraser.verbs.deleting import Matching, asked_for, belongs, match
 from alteraser.verbs.erasure import Erasure
 from alteraser.verbs.forget_exactly import unlearn_exactly
 from alteraser.verbs.forget_factors import unlearn_factors
@@ -99,16 +99,8 @@ def forget(
     (True, 11)
     """
     model, data = opened(model, data, **options)
-    found = match(
-        model,
-        forget_set,
-        data,
-        whole_users=whole_users,
-        whole_items=whole_items,
-        grown=grown,
-        readmit=readmit,
-        strict=strict,
-    )
+    selection = asked_for(forget_set, whole_users=whole_users, whole_items=whole_items)
+    found = match(model, selection, data, Matching(grown, readmit, strict))
     return unlearn(
         model, found, method=method, threads=threads, on_pass=on_pass, on_choice=on_choice
     )
@@ -116,6 +108,8 @@ def forget(
 
 __all__ = [
     "Erasure",
+    "Matching",
+    "asked_for",
     "belongs",
     "forget",
     "match",

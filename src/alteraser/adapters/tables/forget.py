@@ -5,7 +5,6 @@ library's file.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from alteraser.erasers.driver import OnPass
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.evidence.claims import Exact
 from alteraser.runtime import events
-from alteraser.verbs.deleting import match
+from alteraser.verbs.deleting import PLAIN, Matching, match
 from alteraser.verbs.erasure import Erasure, Way
 from alteraser.verbs.forget_exactly import check_method
 from alteraser.verbs.roads import Method, OnChoice, unlearn
@@ -143,24 +142,17 @@ def _given(
 @match.register(OpenedTable)
 def match_table(
     opened: OpenedTable,
-    forget_set: Any,
+    selection: Selection,
     data: Interactions | None = None,
-    *,
-    whole_users: bool = False,
-    whole_items: bool = False,
-    grown: bool = False,
-    readmit: bool = False,
-    strict: bool = False,
-    below: Callable[[Selection], Any] | None = None,
+    how: Matching = PLAIN,
 ) -> Deletion:
     """What a request means on the data of a table. Raises NotFound, RefusedByPolicy."""
-    if grown:
+    if how.grown:
         raise InvalidInput(
             "models of other libraries learn no additions: forget with the data as trained on"
         )
-    removal = opened.data.remove(forget_set, whole_users=whole_users, whole_items=whole_items)
-    removal = accounted(removal, strict=strict, below=below)
-    returned = admit(read_record(opened.table.path), removal.remaining, readmit=readmit)
+    removal = accounted(opened.data.remove(selection), strict=how.strict, below=how.below)
+    returned = admit(read_record(opened.table.path), removal.remaining, readmit=how.readmit)
     return Deletion(opened.data, removal, returned=returned)
 
 

@@ -121,10 +121,8 @@ class Composite(Linear):
 
         request, lying = self._request(selection), main_links(sheet, self.sources.contexts)
         whole = self._whole(lying, request.selection)
-        given, wanted = read_given(sheet, self.sources, whole), self.asked.wanted
-        return match(
-            self.model, request, given, lying=lying, grown=wanted.grown, strict=wanted.strict
-        )
+        given = read_given(sheet, self.sources, whole)
+        return match(self.model, request, given, self.asked.wanted.matching(), lying=lying)
 
     def _whole(self, main: Links, selection: Selection | None) -> Links:
         """DATA, with what of FORGET they do not have any more."""

@@ -8,7 +8,6 @@ request, or by the sums that the model keeps of what it was trained on.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -27,29 +26,21 @@ from alteraser.verbs import deleting
 @deleting.match.register(CompositeModel)
 def match(
     model: CompositeModel,
-    forget_set: Any,
+    asked: Request | Selection,
     data: Given | Interactions,
+    how: deleting.Matching = deleting.PLAIN,
     *,
-    whole_users: bool = False,
-    whole_items: bool = False,
-    grown: bool = False,
-    readmit: bool = False,
-    strict: bool = False,
     lying: Links | None = None,
 ) -> GivenDeletion:
-    """What ``forget_set``, a ``Request`` or what names pairs of DATA, means on ``data``.
+    """What ``asked``, of any source or of DATA, means on ``data``.
 
     ``lying``: DATA as they lie there, where ``data`` have them put together again already. Raises
     IntegrityError where ``data`` are not what the model was trained on, NotFound where nothing of
     the request is in them, or with ``strict`` where a part of it is not.
     """
-    if grown:
+    if how.grown:
         raise InvalidInput(f"--grown: a model of kind {model.kind} learns additions by train alone")
-    request = (
-        forget_set
-        if isinstance(forget_set, Request)
-        else Request(Selection.of(forget_set, whole_users=whole_users, whole_items=whole_items))
-    )
+    request = asked if isinstance(asked, Request) else Request(asked)
     data = Given.of(data)
     lying = lying or data.main
     if request.relation == MAIN:
@@ -58,7 +49,7 @@ def match(
     belongs(model, data)
     rest = left(data, request)
     count = rest.unmatched.num_rows + len(rest.missed)
-    if strict and count:
+    if how.strict and count:
         raise NotFound(
             f"--strict: {count:,} part(s) of the request match nothing; nothing was forgotten"
         )
