@@ -1,5 +1,5 @@
-"""Tables that are tables: one line adds a kind, a method, a row solver, a format, an adapter or a
-command, for the whole command line.
+"""Tables that are tables: one line adds a kind, a method, a row solver, a format, an adapter,
+what lies at a path, or a command, for the whole command line.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from conftest import Run
 
 import alteraser as ae
 from alteraser import erasers, solvers
-from alteraser.cli import common
+from alteraser.cli import common, subjects
+from alteraser.cli.examining import InspectRequest, VerifyRequest
+from alteraser.cli.ours import ExactSubject
 from alteraser.cli.screen import Screen
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
@@ -196,6 +198,37 @@ def test_an_adapter(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, w
         "items.npy",
         "users.npy",
     ]
+
+
+class Marked(ExactSubject):
+    """A model in a folder whose name ends in ``.marked``, which is said."""
+
+    def title(self, erasure: Any) -> str:
+        return " (marked)"
+
+
+def marked(asked: VerifyRequest | InspectRequest) -> int:
+    """What answers for it in ``verify`` and ``inspect``."""
+    asked.screen.result({"model": str(asked.model)}, [("marked", "yes")])
+    return 0
+
+
+def test_what_lies_at_a_path(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    line = subjects.Lying(
+        "marked",
+        lambda path, _: path.suffix == ".marked",
+        f"{__name__}:Marked",
+        f"{__name__}:marked",
+        f"{__name__}:marked",
+    )
+    monkeypatch.setattr(subjects, "SUBJECTS", [line, *subjects.SUBJECTS])
+    assert run("train {w}/data.csv --model popularity --out p.marked -q")[0] == 0
+    code, out, err = run("forget p.marked {w}/forget.csv --data {w}/data.csv --out q")
+    assert (code, "(marked)" in out) == (0, True), err
+    for command in ("verify p.marked --data {w}/data.csv", "inspect p.marked"):
+        code, out, err = run(command)
+        assert (code, out.split()) == (0, ["marked", "yes"]), err
+        assert run(command.replace("p.marked", "{w}/model"))[1].split()[:1] == ["model"]
 
 
 def count(

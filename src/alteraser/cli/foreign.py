@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from alteraser.cli import inputs
 from alteraser.cli.foreign_options import options_from, refuse, warn_of_pickles
-from alteraser.cli.screen import Screen, effect_rows
+from alteraser.cli.screen import effect_rows
 from alteraser.cli.subject import Rows, Subject
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from alteraser.adapters import ForeignOptions, SelfCheck, Sibling
     from alteraser.adapters.contract import Foreign
     from alteraser.adapters.forget import ForeignSettings, Unlearned, Written
-    from alteraser.cli.foreign_options import Reading
+    from alteraser.cli.examining import VerifyRequest
     from alteraser.data.deletion import Deletion
     from alteraser.data.readers import ReadingOptions
     from alteraser.data.selection import Selection
@@ -245,17 +245,7 @@ def _rounded_up(value: float) -> str:
     return digits if float(digits) >= value else f"{value * 1.05:.2g}"
 
 
-def verify(
-    screen: Screen,
-    model: Path,
-    data: Path,
-    before: Path | None,
-    forgotten: Path | None,
-    asked: Reading,
-    *,
-    tolerance: float | None,
-    threads: int,
-) -> int:
+def verify(asked: VerifyRequest) -> int:
     """``alteraser verify`` for another library's model."""
     from alteraser.adapters.asked import checked
     from alteraser.adapters.choose import LOCAL
@@ -266,6 +256,15 @@ def verify(
     from alteraser.data.files import sha256_file
     from alteraser.data.readers import read_rows
 
+    asked.check_pair()
+    refuse(
+        {"unrelated": asked.unrelated}, "is for models of AltEraser, which name what they come from"
+    )
+    refuse(
+        {"replay": asked.replay},
+        "is not needed: a training that the file tells of is always repeated",
+    )
+    screen, model, before, forgotten = asked.screen, asked.model, asked.before, asked.forgotten
     if (before is None) != (forgotten is None):
         raise InvalidInput(
             "--before and --forgotten belong together: the model from before, and what was "
@@ -275,20 +274,20 @@ def verify(
         raise IntegrityError(
             "--before is the model itself: give the one from before it forgot", path=str(before)
         )
-    options = options_from(asked)
+    options, format, tolerance = options_from(asked.theirs), asked.theirs.format, asked.tolerance
     inputs.check_tolerance(tolerance)
-    checked(model, options, asked.format)
-    warn_of_pickles(screen, asked)
+    checked(model, options, format)
+    warn_of_pickles(screen, asked.theirs)
     with screen.phase("read", "reading"):
-        sheet = sheet_of(data, options)
-        new, old = open_foreign(model, sheet, options, format=asked.format), None
+        sheet = sheet_of(asked.data, options)
+        new, old = open_foreign(model, sheet, options, format=format), None
         if before is not None and forgotten is not None:
             reading = reading_of(options)
             whole = all_data(sheet.rows, read_rows(forgotten, _either(forgotten, reading)), options)
-            old = open_foreign(before, whole, options, format=asked.format)
+            old = open_foreign(before, whole, options, format=format)
     with screen.phase("solve", "measuring"):
         found = verify_foreign(
-            new, old, tolerance=LOCAL if tolerance is None else tolerance, threads=threads
+            new, old, tolerance=LOCAL if tolerance is None else tolerance, threads=asked.threads
         )
     zero = zero_words(new.foreign, new.data)
     document = {

@@ -15,12 +15,12 @@ from alteraser.cli import (
     common,
     foreign_options,
     forget_options,
-    item_tables,
     selecting,
 )
-from alteraser.cli.beside import COMPOSITE, Beside
+from alteraser.cli.beside import Beside
 from alteraser.cli.options import grouped
 from alteraser.cli.screen import Screen
+from alteraser.cli.subjects import lying
 from alteraser.errors import AltEraserError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def forget(
     )
     asked.check()
     screen = Screen(talk.json, talk.quiet, page=outputs.report)
-    subject = _subject(asked, screen)
+    subject: Subject = lying(model, theirs).answering("forget")(asked, screen)
     subject.check_asked()
     subject.check()
     with screen.phase("read", "reading"):
@@ -85,27 +85,6 @@ def forget(
         with screen.phase("write", "writing"):
             saved = subject.save(erasure, out)
     return answer.answer(screen, asked, subject, erasure, saved)
-
-
-def _subject(asked: forget_options.ForgetRequest, screen: Screen) -> Subject:
-    """What MODEL is, by what lies there."""
-    table = item_tables.recognized(asked.model, asked.theirs.format)
-    if table is not None:
-        return item_tables.ItemTableSubject(asked, screen, table)
-    if foreign_options.is_foreign(asked.model, asked.theirs):
-        from alteraser.cli.foreign import Theirs
-
-        return Theirs(asked, screen)
-    from alteraser.cli.ours import ExactSubject, FactorsSubject
-    from alteraser.models.folder import kind_at
-    from alteraser.models.registry import KINDS, LINEAR
-
-    kind = kind_at(asked.model)
-    if kind == COMPOSITE or kind in LINEAR:
-        from alteraser.cli.relational import subjects
-
-        return (subjects.Composite if kind == COMPOSITE else subjects.Linear)(asked, screen)
-    return (ExactSubject if kind in KINDS else FactorsSubject)(asked, screen)
 
 
 def _write_remaining(

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, exact, foreign_options, inputs, item_tables
-from alteraser.cli.beside import COMPOSITE
+from alteraser.cli import common, exact, foreign_options, inputs
+from alteraser.cli.examining import InspectRequest
 from alteraser.cli.options import grouped
 from alteraser.cli.screen import Screen, unrated_rows
+from alteraser.cli.subjects import lying
 from alteraser.errors import IntegrityError, InvalidInput
 
 if TYPE_CHECKING:
@@ -44,48 +45,31 @@ def inspect(
 
     Example: alteraser inspect model.npz --data plays.parquet --rating plays --rows-are-ids
     """
-    from alteraser.models.folder import kind_at
-
     screen = Screen(talk.json, talk.quiet)
-    if not foreign_options.is_foreign(model, theirs):
-        foreign_options.refuse(
-            theirs.given,
-            "is for models of other libraries: how its data are read is kept in the model",
-        )
-        if kind_at(model) == COMPOSITE:
-            from alteraser.cli.relational import inspect as composite
-
-            return composite.inspect(screen, model, data)
-        return _own(screen, model, data)
-    table = item_tables.recognized(model, theirs.format)
-    if table is not None:
-        return item_tables.inspect(screen, table, model, data, theirs)
-    return _foreign(screen, model, data, theirs, talk)
+    asked = InspectRequest(screen, model, data, theirs, talk)
+    answered: int = lying(model, theirs).answering("inspect")(asked)
+    return answered
 
 
-def _foreign(
-    screen: Screen,
-    model: Path,
-    data: Path | None,
-    asked: foreign_options.Reading,
-    talk: common.Talk,
-) -> int:
+def theirs(asked: InspectRequest) -> int:
+    """For another library's model."""
     from alteraser.adapters.asked import checked
     from alteraser.adapters.forget import Opened, found_siblings, open_foreign
     from alteraser.adapters.zeros import zero_words
     from alteraser.cli import foreign
     from alteraser.data.interactions import Interactions
 
-    options = foreign_options.options_from(asked)
-    adapter = checked(model, options, asked.format)
-    foreign_options.warn_of_pickles(screen, asked)
+    screen, model, data, talk = asked.screen, asked.model, asked.data, asked.talk
+    options = foreign_options.options_from(asked.theirs)
+    adapter = checked(model, options, asked.theirs.format)
+    foreign_options.warn_of_pickles(screen, asked.theirs)
     check = None
     with screen.phase("read", "reading"):
         if data is None:
             read = adapter.read(model, options)
             opened = Opened(adapter, read, Interactions.from_pairs([]), options, None)
         else:
-            opened = open_foreign(model, data, options, format=asked.format)
+            opened = open_foreign(model, data, options, format=asked.theirs.format)
     found = opened.foreign
     if data is not None:
         with screen.phase("check", "checking"):
@@ -171,8 +155,10 @@ def _worst(check: Any) -> str:
     )
 
 
-def _own(screen: Screen, model: Path, data: Path | None) -> int:
+def ours(asked: InspectRequest) -> int:
     """The same for a model of ours, whose data are known by their digest."""
+    asked.check_ours()
+    screen, model, data = asked.screen, asked.model, asked.data
     with screen.phase("read", "reading"):
         loaded = inputs.load_model(model)
         fits = None if data is None else _fits(loaded, data)

@@ -14,7 +14,7 @@ from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
     from alteraser.adapters.tables import TableAdapter
-    from alteraser.cli.foreign_options import Reading
+    from alteraser.cli.examining import InspectRequest, VerifyRequest
     from alteraser.cli.forget_options import ForgetRequest
     from alteraser.data.deletion import Deletion
     from alteraser.data.selection import Selection
@@ -39,15 +39,21 @@ def recognized(model: Path, format: str | None) -> TableAdapter | None:
     return find_table(model)
 
 
+def _adapter(model: Path) -> TableAdapter:
+    found = recognized(model, None)
+    assert found is not None, "told to be a table"
+    return found
+
+
 class ItemTableSubject(Subject):
     """A table of items in a file of another library."""
 
     ours = False
     names = None
 
-    def __init__(self, asked: ForgetRequest, screen: Screen, adapter: TableAdapter) -> None:
+    def __init__(self, asked: ForgetRequest, screen: Screen) -> None:
         super().__init__(asked, screen)
-        self.adapter = adapter
+        self.adapter = _adapter(asked.model)
 
     def check(self) -> None:
         """The one way, and nothing that is for models with factors."""
@@ -152,26 +158,25 @@ class ItemTableSubject(Subject):
         raise AssertionError(erasure.kind)
 
 
-def verify(
-    screen: Screen,
-    adapter: TableAdapter,
-    model: Path,
-    data: Path,
-    before: Path | None,
-    asked: Reading,
-) -> int:
-    """``alteraser verify`` for a table of items: made anew from ``data`` by other code."""
+def verify(asked: VerifyRequest) -> int:
+    """``alteraser verify`` for a table of items: made anew from the data by other code."""
     from alteraser.adapters.data import sheet_of
     from alteraser.adapters.tables.forget import open_table
     from alteraser.data.files import sha256_file
 
-    if before is not None:
+    asked.check_pair()
+    screen, model = asked.screen, asked.model
+    refuse(
+        {"unrelated": asked.unrelated, "replay": asked.replay, "tolerance": asked.tolerance},
+        f"means nothing to {model}, a table",
+    )
+    if asked.before is not None:
         raise InvalidInput(
             f"--before means nothing to {model}: the table is made anew from the data alone"
         )
-    options = options_from(asked)
+    adapter, options = _adapter(model), options_from(asked.theirs)
     with screen.phase("read", "reading"):
-        opened = open_table(adapter, model, sheet_of(data, options), options)
+        opened = open_table(adapter, model, sheet_of(asked.data, options), options)
     with screen.phase("solve", "making the table by other code"):
         rules = adapter.rules(opened.table, options)
         seen = opened.seen(opened.data)
@@ -225,9 +230,7 @@ def verify(
     return 0 if level == "A" else NumericFailure.exit_code
 
 
-def inspect(
-    screen: Screen, adapter: TableAdapter, model: Path, data: Path | None, asked: Reading
-) -> int:
+def inspect(asked: InspectRequest) -> int:
     """``alteraser inspect`` for a table of items; with data, whether its library makes it of
     them.
     """
@@ -235,7 +238,8 @@ def inspect(
     from alteraser.adapters.tables import fitting
     from alteraser.adapters.tables.forget import open_table
 
-    options = options_from(asked)
+    screen, model, data = asked.screen, asked.model, asked.data
+    adapter, options = _adapter(model), options_from(asked.theirs)
     rule = None
     with screen.phase("read", "reading"):
         if data is None:

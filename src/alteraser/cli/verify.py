@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from alteraser.cli import common, foreign_options, inputs, item_tables
-from alteraser.cli.beside import COMPOSITE, Beside
+from alteraser.cli import common, foreign_options, inputs
+from alteraser.cli.beside import Beside
+from alteraser.cli.examining import VerifyRequest
 from alteraser.cli.options import grouped
 from alteraser.cli.screen import Screen
+from alteraser.cli.subjects import lying
 from alteraser.errors import AltEraserError, InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
@@ -101,98 +103,62 @@ def verify(
     Example: alteraser verify als-2.npz --data rest.csv --rows-are-ids --before als.npz --forgotten
     gone.csv
     """
-    from alteraser.models.folder import kind_at
+    asked = VerifyRequest(
+        Screen(json, quiet),
+        model,
+        data,
+        before,
+        forgotten,
+        unrelated,
+        replay,
+        tolerance,
+        prove_up_to,
+        theirs,
+        beside,
+        threads,
+    )
+    answered: int = lying(model, theirs).answering("verify")(asked)
+    return answered
+
+
+def ours(asked: VerifyRequest) -> int:
+    """For a model of ours that knows interactions alone."""
+    from alteraser.data.readers import ReadingOptions
+
+    asked.check_pair()
+    asked.check_ours()
+    asked.beside.refuse("is for models of kind linear: this one knows DATA alone")
+    with asked.screen.phase("read", "reading"):
+        loaded = inputs.load_model(asked.model)
+        original = None if asked.before is None else inputs.load_model(asked.before)
+        reading = loaded.reading or ReadingOptions()
+        remaining = inputs.read_as(reading, asked.data, users=loaded.users, items=loaded.items)
+        gone = (
+            None
+            if original is None or asked.forgotten is None
+            else _forgotten(asked.forgotten, reading, original)
+        )
+    return measured(asked, loaded, original, remaining, gone)
+
+
+def measured(asked: VerifyRequest, loaded: Any, original: Any, remaining: Any, gone: Any) -> int:
+    """Measure what was read, and say it."""
     from alteraser.verbs.verify import verify as verify_model
 
-    if forgotten is not None and before is None and kind_at(model) != COMPOSITE:
-        raise InvalidInput(
-            "--forgotten says what --before was trained on: give the original model as well"
-        )
-    screen = Screen(json, quiet)
-    table = item_tables.recognized(model, theirs.format)
-    if table is not None:
-        foreign_options.refuse(
-            {"unrelated": unrelated, "replay": replay, "tolerance": tolerance},
-            f"means nothing to {model}, a table",
-        )
-        return item_tables.verify(screen, table, model, data, before, theirs)
-    if foreign_options.is_foreign(model, theirs):
-        foreign_options.refuse(
-            {"unrelated": unrelated}, "is for models of AltEraser, which name what they come from"
-        )
-        foreign_options.refuse(
-            {"replay": replay},
-            "is not needed: a training that the file tells of is always repeated",
-        )
-        from alteraser.cli import foreign
-
-        return foreign.verify(
-            screen, model, data, before, forgotten, theirs, tolerance=tolerance, threads=threads
-        )
-    foreign_options.refuse(
-        theirs.given | {"tolerance": tolerance},
-        "is for models of other libraries: how its data are read, and how far it went, is kept in "
-        "the model",
-    )
-    loaded, original, remaining, gone = _read(
-        screen, model, data, before, forgotten, beside, replay
-    )
-    with screen.steps("solve", "measuring"):
+    with asked.screen.steps("solve", "measuring"):
         found = verify_model(
             loaded,
             remaining,
             before=original,
             forgotten=gone,
-            unrelated=unrelated,
-            folder=model,
-            replay=replay or None,
-            prove_up_to=prove_up_to,
-            threads=threads,
+            unrelated=asked.unrelated,
+            folder=asked.model,
+            replay=asked.replay or None,
+            prove_up_to=asked.prove_up_to,
+            threads=asked.threads,
         )
-    _report(screen, found, model)
+    _report(asked.screen, found, asked.model)
     return 0 if found.certificate.passed else NumericFailure.exit_code
-
-
-def _read(
-    screen: Screen,
-    model: Path,
-    data: Path,
-    before: Path | None,
-    forgotten: Path | None,
-    beside: Beside,
-    replay: bool,
-) -> tuple[Any, Any, Any, Any]:
-    """(the model, the one from before, the remaining data, what was forgotten), as its kind reads
-    them.
-    """
-    from alteraser.data.readers import ReadingOptions
-    from alteraser.models.folder import kind_at
-
-    if kind_at(model) == COMPOSITE:
-        from alteraser.cli.relational import sources
-
-        foreign_options.refuse(
-            {"replay": replay or None},
-            "means nothing to a model of kind linear, which is measured at its optimum",
-        )
-        foreign_options.refuse(
-            {"forgotten": forgotten},
-            "means nothing to a model of kind linear, whose DATA and files say what is left: give "
-            "--before alone to measure what is left of the original",
-        )
-        with screen.phase("read", "reading"):
-            loaded: Any = sources.load(model)
-            original: Any = None if before is None else sources.load(before)
-            return loaded, original, sources.read(loaded, data, beside), None
-    beside.refuse("is for models of kind linear: this one knows DATA alone")
-    with screen.phase("read", "reading"):
-        loaded = inputs.load_model(model)
-        original = None if before is None else inputs.load_model(before)
-        reading = loaded.reading or ReadingOptions()
-        remaining = inputs.read_as(reading, data, users=loaded.users, items=loaded.items)
-        known = original is not None and forgotten is not None
-        gone = _forgotten(forgotten, reading, original) if known else None  # type: ignore[arg-type]
-    return loaded, original, remaining, gone
 
 
 def _forgotten(path: Path, reading: ReadingOptions, original: Recommender) -> Any:

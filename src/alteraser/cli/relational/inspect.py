@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alteraser.cli.relational.sources import load
-from alteraser.cli.screen import Screen
 from alteraser.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from alteraser.cli.examining import InspectRequest
     from alteraser.models.relational.setup import Block
 
 
-def inspect(screen: Screen, path: Path, data: Path | None) -> int:
+def inspect(asked: InspectRequest) -> int:
     """What a model of kind ``linear`` is, and what it learned from; nothing is written."""
-    if data is not None:
+    asked.check_ours()
+    screen, path = asked.screen, asked.model
+    if asked.data is not None:
         raise InvalidInput(
             "--data: a model of kind linear learned from more; verify holds it against all of it"
         )
