@@ -108,8 +108,6 @@ def forget(
 
 __all__ = [
     "Erasure",
-    "Matching",
-    "asked_for",
     "belongs",
     "forget",
     "match",
