@@ -1,16 +1,18 @@
 """What may happen to a request: a table, and the function that looks into it.
 
-    received → verified → queued → executing → scrubbed → checked → published → receipted →
-    completed ↘ unverified ↗      ↘ held
+    received → verified → queued → executing → scrubbed → checked → published → receipted
+        → completed
 
-Everything that the ledger does to a request goes through ``after``; what the table does not have
-cannot happen.
+(`docs/reference/states.svg` draws all of it.) Everything that the ledger does to a request goes
+through ``after``; what the table does not have cannot happen.
 
-    I1  nothing executes unverified: ``executing`` is reached from ``queued`` alone, and that from
-    ``verified`` I2  nothing is completed without a served model whose erasure floor includes it I3
-    what is published without a receipt gets one: no way leads out of ``published`` but that I4  a
-    duplicate points to a request that is none itself, and at least as verified I5  a request fails
-    once its tries are used up, with a reason I6  the ledger's sequence orders everything, not time
+- I1: nothing executes unverified: ``executing`` is reached from ``queued`` alone, and that from
+  ``verified``
+- I2: nothing is completed without a served model whose erasure floor includes it
+- I3: what is published without a receipt gets one: no way leads out of ``published`` but that
+- I4: a duplicate points to a request that is none itself, and at least as verified
+- I5: a request fails once its tries are used up, with a reason
+- I6: the ledger's sequence orders everything, not time
 """
 
 from __future__ import annotations
@@ -94,7 +96,7 @@ TABLE: dict[tuple[str, str], str] = {
     (EXECUTING, "give up"): FAILED,
     (SCRUBBED, "give up"): FAILED,
     (DUPLICATE, "take over"): QUEUED,
-    **{(state, "cancel"): CANCELLED for state in WAITING},
+    **{(state, "cancel"): CANCELLED for state in STATES if state in WAITING},
 }
 """(status, what happens) → status"""
 
