@@ -177,7 +177,7 @@ def test_scores_are_votes_of_what_somebody_had() -> None:
     data = toy_interactions(20, 12, 0.3, lonely=False, weighted=True)
     kind = ItemKNN(neighbors=3)
     state = kind.state(data)
-    scores = kind.scores(state, np.arange(20), data)
+    scores = kind.scores(kind.formed(state, data), np.arange(20), data)
     wanted = np.zeros((20, 12))
     for u, w, c in zip(data.user_rows, data.indices, data.confidence, strict=True):  # type: ignore[arg-type]
         for v, s in zip(state["neighbors"][w], state["similarities"][w], strict=True):

@@ -136,9 +136,11 @@ def test_a_list_of_what_is_left_is_that_of_all_the_data(service, kind: str) -> N
             rest = data.keep(~gone)
             if not rest.user_counts[row]:
                 with pytest.raises(NotFound):
-                    list_of_remaining(version, row, [asked], 9)
+                    list_of_remaining(version, row, [asked], 9, version.model.ranking(version.data))
                 continue
-            items, _, without = list_of_remaining(version, row, [asked], 9)
+            items, _, without = list_of_remaining(
+                version, row, [asked], 9, version.model.ranking(version.data)
+            )
             assert without == gone.sum() > 0
             if isinstance(model, PlainModel):
                 lists, _ = model.top_items(np.array([row]), k=model.items.size, seen=rest)

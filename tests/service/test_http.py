@@ -27,6 +27,7 @@ from alteraser.ledger import keys, receipts, requests
 from alteraser.runtime.durable import watched
 from alteraser.service.app import Api, make_app
 from alteraser.service.outside import Outside
+from alteraser.service.protocol import configured
 from alteraser.service.serving import Serving
 from alteraser.service.state import create
 
@@ -72,9 +73,7 @@ def running(opened: Service, outside: Outside | None = None) -> Iterator[Site]:
     api = Api(opened.state, serving, lambda: opened.state.halted, outside)
     opened.worker._published = serving.install
     sock = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(
-        uvicorn.Config(make_app(api), log_config=None, lifespan="off", http="h11", ws="none")
-    )
+    server = uvicorn.Server(configured(make_app(api), grace=3))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
     thread.start()
     address = f"http://127.0.0.1:{sock.getsockname()[1]}"

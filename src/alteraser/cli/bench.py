@@ -71,6 +71,10 @@ EXPERIMENTS = {
         "alteraser.bench.serve",
         "A service under load: requests offered at a rate, latencies.",
     ),
+    "ledger": (
+        "alteraser.bench.ledger",
+        "A ledger of many requests: what it takes to look at it.",
+    ),
     "foreign": (
         "alteraser.bench.foreign",
         "What forgetting in implicit's files costs, in time or in memory.",

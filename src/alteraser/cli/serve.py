@@ -198,5 +198,5 @@ def require_service() -> None:
     """DependencyMissing, naming the extra, unless everything of it is there."""
     from alteraser.runtime.extras import require
 
-    for package in ("sqlalchemy", "cryptography", "fastapi", "uvicorn", "jinja2"):
+    for package in ("sqlalchemy", "cryptography", "fastapi", "uvicorn", "httptools", "jinja2"):
         require(package, "service", "the forgetting service")

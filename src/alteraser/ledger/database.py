@@ -84,6 +84,11 @@ class Database:
         return self._kind.name
 
     @property
+    def near(self) -> bool:
+        """Whether it is a file of this machine, from which is read without waiting for anybody."""
+        return isinstance(self.place, Path)
+
+    @property
     def empty(self) -> bool:
         """Whether it has no table of a ledger."""
         with self._translated(), self.engine.connect() as connection:

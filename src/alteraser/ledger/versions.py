@@ -16,11 +16,12 @@ from alteraser.ledger.requests import tell
 from alteraser.ledger.schema import pointer, versions
 
 SERVING = "serving"
+_SERVING = select(pointer).where(pointer.c.name == SERVING)
 
 
 def serving(connection: Connection) -> Row[Any]:
     """The pointer: ``version`` and ``floor``; IntegrityError where nothing is served."""
-    found = connection.execute(select(pointer).where(pointer.c.name == SERVING)).one_or_none()
+    found = connection.execute(_SERVING).one_or_none()
     if found is None:
         raise IntegrityError(
             "the ledger is damaged: it does not say which version is served; restore it from a "

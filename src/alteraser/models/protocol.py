@@ -9,8 +9,9 @@ once, for all of them.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from alteraser.data.readers import ReadingOptions
 
 Array = npt.NDArray[Any]
+Ranking = Callable[..., tuple[Array, Array]]
+"""(rows, *, k) → what ``top_items`` gives"""
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,13 @@ class Recommender(ABC):
         """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
         ``recommend``.
         """
+
+    def ranking(self, seen: Interactions | None = None) -> Ranking:
+        """``top_items`` with this ``seen``, for who asks again and again: what has to be formed of
+        a model before there are lists is formed once. It holds on to that, no more than a few times
+        the model and ``seen``.
+        """
+        return partial(self.top_items, seen=seen)
 
     @abstractmethod
     def save(self, path: str | Path) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -31,23 +32,44 @@ def top_lists(
     −1 and NaN. Items in ``seen`` are left out for their user, items with a zero row for everybody;
     a user with a zero row gets an empty list.
     """
-    if k < 1:
-        raise InvalidInput(f"k={k}: expected at least 1")
-    alive = np.any(items != 0, axis=1)
-    k = min(k, items.shape[0])
-    lists = np.full((len(rows), k), -1, np.int64)
-    scores = np.full((len(rows), k), np.nan)
-    for start in range(0, len(rows), USERS_AT_A_TIME):
-        part = rows[start : start + USERS_AT_A_TIME]
-        block = users[part] @ items.T
-        if item_biases is not None:
-            block += item_biases
-        block[:, ~alive] = -np.inf
-        block[~np.any(users[part] != 0, axis=1)] = -np.inf
-        if seen is not None:
-            mask_seen(block, part, seen)
-        fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
-    return lists, scores
+    return Embeddings.of(users, items, item_biases).lists(rows, k=k, seen=seen)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """What ``top_lists`` are made from, with what is the same for every list looked at once."""
+
+    users: Array
+    items: Array
+    item_biases: Array | None
+    alive: npt.NDArray[np.bool_]
+    """(n,) the items that do not have a zero row"""
+
+    @classmethod
+    def of(cls, users: Array, items: Array, item_biases: Array | None = None) -> Embeddings:
+        """Of (m, d) and (n, d)."""
+        return cls(users, items, item_biases, np.any(items != 0, axis=1))
+
+    def lists(
+        self, rows: Array, *, k: int, seen: Interactions | None = None
+    ) -> tuple[Array, npt.NDArray[np.float64]]:
+        """See ``top_lists``."""
+        if k < 1:
+            raise InvalidInput(f"k={k}: expected at least 1")
+        k = min(k, self.items.shape[0])
+        lists = np.full((len(rows), k), -1, np.int64)
+        scores = np.full((len(rows), k), np.nan)
+        for start in range(0, len(rows), USERS_AT_A_TIME):
+            part = rows[start : start + USERS_AT_A_TIME]
+            block = self.users[part] @ self.items.T
+            if self.item_biases is not None:
+                block += self.item_biases
+            block[:, ~self.alive] = -np.inf
+            block[~np.any(self.users[part] != 0, axis=1)] = -np.inf
+            if seen is not None:
+                mask_seen(block, part, seen)
+            fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
+        return lists, scores
 
 
 def mask_seen(block: Array, rows: Array, seen: Interactions) -> None:

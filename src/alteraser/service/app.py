@@ -8,6 +8,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
@@ -15,7 +16,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -104,7 +104,7 @@ class Api:
         now, seen = time.monotonic(), hashlib.sha256(f"{scope} {given}".encode()).digest()
         if self._seen.get(seen, 0.0) > now:
             return
-        await run_in_threadpool(self.read, given, scope, lambda connection, key: None)
+        await self.looked(given, scope, lambda connection, key: None)
         if len(self._seen) >= SEEN:
             self._seen.clear()
         self._seen[seen] = now + MOMENT
@@ -113,6 +113,14 @@ class Api:
         """``work`` in a snapshot, for a key with ``scope``."""
         with self.state.database.reading() as connection:
             return work(connection, self.key(connection, given, scope))
+
+    async def looked(
+        self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]
+    ) -> Any:
+        """``read`` of little: here, where that takes less than handing it to a thread."""
+        if self.state.database.near:
+            return self.read(given, scope, work)
+        return await run_in_threadpool(self.read, given, scope, work)
 
     def write(self, given: str | None, scope: str, work: Callable[[Connection, Key], Any]) -> Any:
         """``work`` in a transaction, durable when this returns, for a key with ``scope`` that has
@@ -332,8 +340,11 @@ def _add_errors(app: FastAPI, state: State) -> None:
     app.add_middleware(tracing.Traced)
 
 
+_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+
 class _WithHeaders:
-    """Adds ``HEADERS`` to every answer."""
+    """Adds ``HEADERS`` to every answer that has none of the name."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -341,9 +352,10 @@ class _WithHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
+                mine = message["headers"]
+                there = {name.lower() for name, _ in mine}
+                more = [each for each in _HEADERS if each[0] not in there]
+                message = {**message, "headers": [*mine, *more]}
             await send(message)
 
         if scope["type"] != "http":
@@ -451,15 +463,20 @@ def _without_counts(document: dict[str, Any]) -> dict[str, Any]:
 
 def _add_models(app: FastAPI, api: Api) -> None:
     @app.get("/v1/recommendations/{user:path}", tags=["model"])
-    def recommendations(request: Request, user: str, k: int = 10, scores: bool = False) -> Any:
+    async def recommendations(
+        request: Request, user: str, k: int = 10, scores: bool = False
+    ) -> Response:
         """The best items for a user from the served version. Scores are for the scope admin."""
         scope = "admin" if scores else "recommend"
-        look = api.read(
+        look = await api.looked(
             request.headers.get("authorization"),
             scope,
             lambda connection, key: api.serving.look(connection, user),
         )
-        return api.serving.recommend(user, k, scores=scores, look=look)
+        answer = partial(api.serving.recommend, user, k, scores=scores, look=look)
+        return JSONResponse(
+            answer() if api.serving.quick(look) else await run_in_threadpool(answer)
+        )
 
     @app.get("/v1/recommendations", tags=["model"])
     def of_segment(request: Request, segment: str, k: int = 10, scores: bool = False) -> Any:

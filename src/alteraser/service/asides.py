@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from alteraser.ledger import states
 from alteraser.ledger.asked import GROUPS, Asked
@@ -23,6 +23,16 @@ OWED = frozenset({states.QUEUED, states.EXECUTING, states.SCRUBBED, states.CHECK
 """Verified, and not served yet"""
 AT_ONCE = 500
 """Requests that one statement names"""
+
+# put together once: each list begins with them
+_LAST = select(func.coalesce(func.max(events.c.sequence), 0))
+_TOLD = (
+    select(events.c.request, events.c.event)
+    .where(events.c.sequence > bindparam("seen"), events.c.request.is_not(None))
+    .order_by(events.c.sequence)
+)
+_WANTED = select(requests.c.id, requests.c.selection)
+_NAMED = _WANTED.where(requests.c.id == bindparam("name"))
 
 
 @dataclass(frozen=True)
@@ -54,9 +64,7 @@ class Asides:
         """Take in what happened since; False where the snapshot is older than what is known
         already.
         """
-        last = connection.execute(
-            select(func.coalesce(func.max(events.c.sequence), 0))
-        ).scalar_one()
+        last = connection.execute(_LAST).scalar_one()
         if last < self.seen:
             return False
         if last > self.seen:
@@ -72,20 +80,20 @@ class Asides:
         """(requests that are owed and were not, with what they name; requests that no longer
         are). What a batch does with those that are owed changes nothing here.
         """
-        wanted = select(requests.c.id, requests.c.selection)
         if self.seen < 0:
-            found = connection.execute(wanted.where(requests.c.state.in_(sorted(OWED))))
+            found = connection.execute(_WANTED.where(requests.c.state.in_(sorted(OWED))))
             return [(row.id, row.selection) for row in found], []
-        told = select(events.c.request, events.c.event).where(
-            events.c.sequence > self.seen, events.c.event.in_(states.STATES)
-        )
-        found = connection.execute(told.order_by(events.c.sequence))
-        now = {row.request: row.event for row in found}
+        told = connection.execute(_TOLD, {"seen": self.seen})
+        now = {row.request: row.event for row in told if row.event in states.STATES}
         names = [name for name, state in now.items() if state in OWED and name not in self._of]
         owed: list[tuple[str, str | None]] = []
         for start in range(0, len(names), AT_ONCE):
-            part = wanted.where(requests.c.id.in_(names[start : start + AT_ONCE]))
-            owed += [(row.id, row.selection) for row in connection.execute(part)]
+            part = names[start : start + AT_ONCE]
+            if len(part) == 1:  # as most of them come
+                found = connection.execute(_NAMED, {"name": part[0]})
+            else:
+                found = connection.execute(_WANTED.where(requests.c.id.in_(part)))
+            owed += [(row.id, row.selection) for row in found]
         return owed, [name for name, state in now.items() if state not in OWED]
 
     def _put(self, name: str, aside: Aside | None) -> None:

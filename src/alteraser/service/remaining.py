@@ -32,6 +32,7 @@ from alteraser.ledger.asked import Asked
 from alteraser.models import Problem
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
+from alteraser.models.protocol import Ranking
 from alteraser.models.ranking import fill_best, mask_seen
 from alteraser.service.erasing import find
 from alteraser.solvers.rows.ah_newton import AHNewton
@@ -41,10 +42,11 @@ Array = npt.NDArray[Any]
 
 
 def list_of_remaining(
-    version: Version, row: int, asked: Sequence[Asked], k: int
+    version: Version, row: int, asked: Sequence[Asked], k: int, ranking: Ranking
 ) -> tuple[Array, Array, int]:
     """(item rows, scores) of the best ``k`` items for the user in ``row`` without what ``asked``
-    name, as ``top_items`` gives them, and how many of their interactions these are.
+    name, as ``top_items`` gives them, and how many of their interactions these are. ``ranking`` is
+    the version's.
 
     Of the data only what this user has is looked at, unless the model makes somebody's list from
     what others have. NotFound where nothing of the user would be left.
@@ -53,7 +55,7 @@ def list_of_remaining(
     mine = data.only(row) if asked else None
     gone = None if mine is None else find(mine, asked, times=_times(data)).gone
     if mine is None or gone is None or not gone.any():
-        items, scores = model.top_items(np.array([row]), k=k, seen=data)
+        items, scores = ranking(np.array([row]), k=k)
         return items[0], scores[0], 0
     removed, rest = mine.keep_rows(gone), mine.keep_rows(~gone)
     if not rest.user_counts[row]:

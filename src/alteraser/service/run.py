@@ -24,6 +24,7 @@ from alteraser.service.apart import WorkerApart
 from alteraser.service.app import Api, make_app
 from alteraser.service.faults import Unnamed
 from alteraser.service.outside import Outside
+from alteraser.service.protocol import configured
 from alteraser.service.serving import Serving
 from alteraser.service.state import State, open_state
 from alteraser.service.tempo import Tempo
@@ -83,6 +84,7 @@ def serve(
         )
         try:
             serving = Serving(state)
+            serving.warm()
             _ = state.declared  # reads the version: now, not at the first request
             if worker is not None:
                 worker.await_ready()
@@ -112,17 +114,7 @@ def _run(
         return None
 
     api = Api(state, serving, ready, outside)
-    config = uvicorn.Config(
-        make_app(api),
-        log_config=None,
-        access_log=False,
-        http="h11",
-        ws="none",
-        lifespan="off",
-        timeout_graceful_shutdown=GRACE,
-        timeout_keep_alive=75,
-        server_header=False,
-    )
+    config = configured(make_app(api), grace=GRACE)
     address = sock.getsockname()
     shown = f"[{address[0]}]" if ":" in address[0] else address[0]
     server = _Server(config, lambda: announce(f"http://{shown}:{address[1]}"))

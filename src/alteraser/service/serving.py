@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
@@ -17,6 +19,7 @@ from alteraser.errors import AltEraserError, InvalidInput, NotFound
 from alteraser.ledger import batches, schema, versions
 from alteraser.ledger.asked import Asked
 from alteraser.models.closed_form.model import ExactModel
+from alteraser.models.protocol import Ranking
 from alteraser.service.asides import Asides
 from alteraser.service.remaining import list_of_remaining, whose
 from alteraser.service.state import State
@@ -26,15 +29,21 @@ LONGEST = 1000
 """Items in a list"""
 KEPT = 10_000
 """Lists that are kept while their version is served"""
+QUICK = 0.002
+"""Seconds that a list may take which is made while all others wait"""
 LOOK = 0.25
 """Seconds between two looks for a version that will be served"""
 
 
 class _Served:
-    """A version, and the lists that were asked for of it."""
+    """A version, what its lists are made with, and those that were asked for."""
 
     def __init__(self, version: Version) -> None:
         self.version = version
+        self.takes = np.inf
+        """Seconds that the last list of somebody's whole history took"""
+        self._forming = threading.Lock()
+        self._ranking: Ranking | None = None
         self.list = lru_cache(KEPT)(self._list)
         self.whose = lru_cache(KEPT)(partial(whose, version))
 
@@ -44,10 +53,28 @@ class _Served:
         """Items, their scores, and how many interactions of the version they are made without:
         what ``left`` name.
         """
-        items, scores, without = list_of_remaining(self.version, row, left, k)
+        ranking, began = self.ranking, time.perf_counter()
+        items, scores, without = list_of_remaining(self.version, row, left, k, ranking)
+        if not left:
+            self.takes = time.perf_counter() - began
         listed = items >= 0
         names = self.version.model.items.ids_of(items[listed]).to_pylist()
         return names, scores[listed].tolist(), without
+
+    @property
+    def ranking(self) -> Ranking:
+        """What makes its lists, formed when the first is made."""
+        if self._ranking is None:
+            with self._forming:
+                if self._ranking is None:
+                    self._ranking = self.version.model.ranking(self.version.data)
+        return self._ranking
+
+    def warm(self) -> None:
+        """Make a list, so that nobody who asks waits for what the first one has to do."""
+        if self.version.model.users.size:
+            for _ in range(2):  # the first one compiles what is not compiled yet
+                self._list(int(self.version.model.users.rows[0]), 1, ())
 
 
 @dataclass(frozen=True)
@@ -86,6 +113,10 @@ class Serving:
         self._next: _Served | None = None
         self._aside, self._asides = threading.Lock(), Asides()
 
+    def warm(self) -> None:
+        """Be ready for the first who asks."""
+        self._served.warm()
+
     def install(self, version: Version) -> None:
         """Serve ``version``, which the ledger's pointer names."""
         self._served = _Served(version)
@@ -106,7 +137,9 @@ class Serving:
     def _ahead(self, name: str) -> None:
         there = {self._served.version.id, None if self._next is None else self._next.version.id}
         if name not in there:
-            self._next = _Served(self._state.load(name))
+            made = _Served(self._state.load(name))
+            made.warm()
+            self._next = made
 
     def current(self) -> Version:
         """The version that the pointer names."""
@@ -154,6 +187,12 @@ class Serving:
                 asides.parts_of(name),
                 tuple(asides.groups.values()),
             )
+
+    def quick(self, look: LedgerLook | None) -> bool:
+        """Whether a list after this look takes less than handing it to a thread."""
+        if look is None or look.parts or look.groups:
+            return False
+        return look.version == self._served.version.id and self._served.takes < QUICK
 
     def _named(self, user: str) -> int | str | None:
         if self._served.version.model.users.kind != "int64":

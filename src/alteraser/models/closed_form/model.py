@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from alteraser.data.selection import Selection
 from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.rule import Rule, relative
 from alteraser.models.folder import save_model
-from alteraser.models.protocol import Recommender, TrainedOn, check_length
+from alteraser.models.protocol import Ranking, Recommender, TrainedOn, check_length
 from alteraser.models.ranking import USERS_AT_A_TIME, fill_best, mask_seen
 from alteraser.runtime import events
 
@@ -60,14 +61,23 @@ class ExactModel(Recommender):
         InvalidInput where such a kind is not given it.
         """
         check_length(k)
+        return self.ranking(seen)(rows, k=k)
+
+    def ranking(self, seen: Interactions | None = None) -> Ranking:
+        """``top_items`` with this ``seen``, what the kind has to form first formed once."""
         if self.settings.needs_history and seen is None:
             raise InvalidInput(
                 f"a model of kind {self.kind} keeps nobody's history, and lists are made from it: "
                 "give the interactions (--data on the command line, seen= in Python)"
             )
+        return partial(self._lists, self.settings.formed(self.state, seen), seen)
+
+    def _lists(
+        self, formed: Any, seen: Interactions | None, rows: Array, *, k: int
+    ) -> tuple[Array, Array]:
+        check_length(k)
         k = min(k, self.items.size)
         lists, scores = np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), np.nan)
-        formed = self.settings.formed(self.state, seen)
         for start in range(0, len(rows), USERS_AT_A_TIME):
             part = rows[start : start + USERS_AT_A_TIME]
             block = self.settings.scores(formed, part, seen)

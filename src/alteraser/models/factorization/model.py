@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError
 from alteraser.models import Factors, Objective
 from alteraser.models.folder import load_model, save_model
-from alteraser.models.protocol import Recommendations, Recommender, TrainedOn, known_rows
-from alteraser.models.ranking import top_lists
+from alteraser.models.protocol import Ranking, Recommendations, Recommender, TrainedOn, known_rows
+from alteraser.models.ranking import Embeddings
 
 Array = npt.NDArray[Any]
 
@@ -55,7 +56,13 @@ class Model(Recommender):
 
         An item with a zero row is in nobody's list, and a user with a zero row has an empty one.
         """
-        return top_lists(self.factors.users, self.factors.scaled_items(), rows, k=k, seen=seen)
+        return self.ranking(seen)(rows, k=k)
+
+    def ranking(self, seen: Interactions | None = None) -> Ranking:
+        """``top_items`` with this ``seen``; the items are scaled once."""
+        return partial(
+            Embeddings.of(self.factors.users, self.factors.scaled_items()).lists, seen=seen
+        )
 
     def distances(
         self,

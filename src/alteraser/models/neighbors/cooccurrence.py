@@ -36,13 +36,14 @@ if TYPE_CHECKING:
     from alteraser.data.deletion import Deletion
     from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form.live import Live
-    from alteraser.models.neighbors import live, together
+    from alteraser.models.neighbors import live, theirs, together
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
     live = late("alteraser.models.neighbors.live")
     together = late("alteraser.models.neighbors.together")
+    theirs = late("alteraser.models.neighbors.theirs")
 
 
 class Cooccurrence(ExactKind):
@@ -165,13 +166,8 @@ class Cooccurrence(ExactKind):
         """(len(rows), n) float64; −∞ for an item that is the companion of nothing in a user's
         history.
         """
-        from scipy.sparse import csr_array
-
         assert history is not None  # see needs_history
-        mine = csr_array(
-            (np.ones(len(history)), history.indices, history.indptr), shape=history.shape
-        )[rows]
-        scores: Array = (mine @ state).toarray()
+        scores: Array = (theirs.of(history, rows) @ state).toarray()
         scores[scores <= 0] = -np.inf
         return scores
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from alteraser.data.deletion import Deletion
     from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form.live import Live
-    from alteraser.models.neighbors import lists, live, plain, together
+    from alteraser.models.neighbors import lists, live, plain, theirs, together
 
     Array = npt.NDArray[Any]
 else:
@@ -35,6 +35,7 @@ else:
     live = late("alteraser.models.neighbors.live")
     together = late("alteraser.models.neighbors.together")
     plain = late("alteraser.models.neighbors.plain")
+    theirs = late("alteraser.models.neighbors.theirs")
 
 LARGE, SAMPLE = 20_000, 2_048
 """Items beyond which ``verify`` looks at a sample of lists, and how many that are"""
@@ -153,24 +154,16 @@ class ItemKNN(ExactKind):
         """0 where weights are 1: then all sums are integers."""
         return 0.0 if self.measure.weights(data) is None else ROUNDED
 
-    def scores(
-        self, state: Mapping[str, Array], rows: Array, history: Interactions | None
-    ) -> Array:
+    def formed(self, state: Mapping[str, Array], history: Interactions | None) -> Any:
+        """The similarities as a sparse array."""
+        return self.matrix(state)
+
+    def scores(self, state: Any, rows: Array, history: Interactions | None) -> Array:
         """(len(rows), n) float64; −∞ for an item that is among the neighbors of nothing in a user's
         history.
         """
-        from scipy.sparse import csr_array
-
         assert history is not None  # see needs_history
-        # of those asked for alone: a question costs what they have
-        counts = history.user_counts[rows]
-        indptr = np.concatenate([[0], np.cumsum(counts)])
-        places = np.arange(indptr[-1]) + np.repeat(history.indptr[rows] - indptr[:-1], counts)
-        weights = np.ones(len(places)) if history.confidence is None else history.confidence[places]
-        mine = csr_array(
-            (weights, history.indices[places], indptr), shape=(len(rows), history.shape[1])
-        )
-        scores: Array = (mine @ self.matrix(state)).toarray()
+        scores: Array = (theirs.of(history, rows, history.confidence) @ state).toarray()
         scores[scores <= 0] = -np.inf
         return scores
 

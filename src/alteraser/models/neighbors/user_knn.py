@@ -31,13 +31,14 @@ if TYPE_CHECKING:
     from alteraser.data.deletion import Deletion
     from alteraser.data.interactions import Interactions
     from alteraser.models.closed_form.live import Live
-    from alteraser.models.neighbors import lists, live
+    from alteraser.models.neighbors import lists, live, theirs
 
     Array = npt.NDArray[Any]
 else:
     np = late("numpy")
     lists = late("alteraser.models.neighbors.lists")
     live = late("alteraser.models.neighbors.live")
+    theirs = late("alteraser.models.neighbors.theirs")
 
 
 SAMPLE = 500
@@ -178,12 +179,9 @@ class UserKNN(ExactKind):
         neighbors, similarities = self.lists(state, rows)
         held = neighbors >= 0
         indptr = np.concatenate([[0], np.cumsum(held.sum(1))])
-        near = csr_array(
-            (similarities[held], neighbors[held], indptr), shape=(len(rows), history.shape[0])
-        )
-        weights = np.ones(len(history)) if history.confidence is None else history.confidence
-        theirs = csr_array((weights, history.indices, history.indptr), shape=history.shape)
-        scores: Array = (near @ theirs).toarray()
+        people, places = np.unique(neighbors[held], return_inverse=True)
+        near = csr_array((similarities[held], places, indptr), shape=(len(rows), people.size))
+        scores: Array = (near @ theirs.of(history, people, history.confidence)).toarray()
         scores[scores <= 0] = -np.inf
         return scores
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -22,8 +23,8 @@ from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.models.factorization.factors import Factors
 from alteraser.models.folder import save_model
-from alteraser.models.protocol import Recommender
-from alteraser.models.ranking import top_lists
+from alteraser.models.protocol import Ranking, Recommender
+from alteraser.models.ranking import Embeddings
 from alteraser.models.relational.kind import LinearSettings
 from alteraser.models.relational.problem import LinearProblem, Point
 
@@ -127,8 +128,11 @@ class LinearModel(Recommender):
 
         An item with a zero row is in nobody's list, and a user with a zero row has an empty one.
         """
-        factors = self.factors
-        return top_lists(factors.users, factors.items, rows, k=k, seen=seen)
+        return self.ranking(seen)(rows, k=k)
+
+    def ranking(self, seen: Interactions | None = None) -> Ranking:
+        """``top_items`` with this ``seen``."""
+        return partial(Embeddings.of(*self.vectors).lists, seen=seen)
 
     def distances(
         self,

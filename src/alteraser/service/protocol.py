@@ -1,0 +1,83 @@
+"""HTTP on a connection: parsed in C, with a bound on what comes before a body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from uvicorn import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD = 64 * 2**10
+"""Bytes of a request's line and headers; a longer one is refused"""
+
+
+def configured(app: FastAPI, *, grace: int, keep_alive: int = 75) -> Config:
+    """How the service listens. ``grace``: seconds that open connections have to end;
+    ``keep_alive``: that one is kept open which nobody uses.
+    """
+    return Config(
+        app,
+        log_config=None,
+        access_log=False,
+        http=Bounded,
+        ws="none",
+        lifespan="off",
+        timeout_graceful_shutdown=grace,
+        timeout_keep_alive=keep_alive,
+        server_header=False,
+    )
+
+
+class Bounded(HttpToolsProtocol):
+    """uvicorn's protocol over httptools, which by itself keeps headers of any length, and takes
+    what follows a body in chunks (trailers) for headers.
+    """
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        super().__init__(*args, **named)
+        self._size = self._silent = 0
+        self._whole = False
+
+    def data_received(self, data: bytes) -> None:
+        """400, and the end of the connection, where a head is too long."""
+        self._silent += len(data)  # until the parser has made something of it
+        super().data_received(data)
+        if self._silent > HEAD and not self.transport.is_closing():
+            self.send_400_response("The head of the request is too long.")
+
+    def on_message_begin(self) -> None:
+        """Another request."""
+        self._size, self._silent, self._whole = 0, 0, False
+        super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A part of its address."""
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which nobody here reads."""
+        self._count(len(name) + len(value))
+        if not self._whole:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """What follows is its body."""
+        self._whole = True
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of it."""
+        self._silent = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The end of it."""
+        self._silent = 0
+        super().on_message_complete()
+
+    def _count(self, length: int) -> None:
+        self._size, self._silent = self._size + length, 0
+        if self._size > HEAD:
+            raise ValueError("the head of the request is too long")

@@ -1,0 +1,121 @@
+"""What comes over a connection before there is a request: heads of any length and form."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import uvicorn
+from fastapi import FastAPI, Request
+
+from alteraser.service.protocol import HEAD, configured
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """Of a service that says what it was sent."""
+    app = FastAPI()
+
+    @app.api_route("/{path:path}", methods=["GET", "POST"])
+    async def told(request: Request) -> dict[str, object]:
+        body = await request.body()
+        return {"body": len(body), "names": sorted(request.headers)}
+
+    sock = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(configured(app, grace=1))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
+    thread.start()
+    yield sock.getsockname()[1]
+    server.should_exit = True
+    thread.join()
+
+
+def answered(port: int, *parts: bytes) -> bytes:
+    """All that comes back until the connection is closed, or nothing more is said."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+        try:
+            for part in parts:
+                raw.sendall(part)
+            raw.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # closed at the other end
+        found = b""
+        try:
+            while part := raw.recv(65536):
+                found += part
+        except OSError:
+            pass
+        return found
+
+
+def head(*lines: bytes) -> bytes:
+    return b"\r\n".join((*lines, b"Host: x", b"Connection: close", b"", b""))
+
+
+LONG = b"a" * (2 * HEAD)
+ENDLESS = [b"a" * 16384] * 64  # 1 MiB
+CHUNKS = (b"Host: x", b"Transfer-Encoding: chunked", b"", b"1", b"{", b"0", b"")
+
+REFUSED = {
+    "a long address": [head(b"GET /" + LONG + b" HTTP/1.1")],
+    "an endless address": [b"GET /", *ENDLESS],
+    "a long header": [head(b"GET / HTTP/1.1", b"X: " + LONG)],
+    "an endless header": [b"GET / HTTP/1.1\r\nX: ", *ENDLESS],
+    "an endless name": [b"GET / HTTP/1.1\r\n", *ENDLESS],
+    "headers without end": [b"GET / HTTP/1.1\r\n", *([b"X: 1\r\n" * 1000] * 100)],
+    "two lengths": [head(b"POST / HTTP/1.1", b"Content-Length: 1", b"Content-Length: 2") + b"{}"],
+    "a length and chunks": [
+        head(b"POST / HTTP/1.1", b"Content-Length: 2", b"Transfer-Encoding: chunked") + b"{}"
+    ],
+    "chunks within something else": [
+        head(b"POST / HTTP/1.1", b"Transfer-Encoding: chunked, x") + b"0\r\n\r\n"
+    ],
+    "a length that is none": [head(b"POST / HTTP/1.1", b"Content-Length: +2") + b"{}"],
+    "a blank before a colon": [head(b"GET / HTTP/1.1", b"X : 1")],
+    "a line that goes on": [head(b"GET / HTTP/1.1", b"X: 1", b" 2")],
+    "a bare line feed in a header": [head(b"GET / HTTP/1.1", b"X: 1\nY: 2\r\x00")],
+    "no such version": [head(b"GET / HTTP/9.9")],
+    "no HTTP": [b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" * 20],
+    "bytes in an address": [head(b"GET /\xff\xfe HTTP/1.1")],
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_head_that_is_refused(port: int, name: str) -> None:
+    """400 and the end of the connection; or the end alone, where the answer was overtaken by it."""
+    found = answered(port, *REFUSED[name])
+    assert not found or found.startswith(b"HTTP/1.1 400 "), found[:100]
+    assert found.count(b"HTTP/1.1 ") <= 1, "nothing of it is taken for a second request"
+
+
+def test_a_head_that_is_refused_is_said_to_be(port: int) -> None:
+    found = answered(port, head(b"GET / HTTP/1.1", b"X: " + b"a" * (HEAD + 1)))
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert b"connection: close" in found.lower()
+
+
+def test_a_head_that_is_just_short_enough(port: int) -> None:
+    found = answered(port, head(b"GET / HTTP/1.1", b"X: " + b"a" * (HEAD - 100)))
+    assert found.startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_long_body_is_no_long_head(port: int) -> None:
+    body = b"b" * (4 * HEAD)
+    whole = head(b"POST / HTTP/1.1", b"Content-Length: %d" % len(body)) + body
+    assert b'"body":%d' % len(body) in answered(port, whole)
+    parts = [whole[start : start + 1000] for start in range(0, len(whole), 1000)]
+    assert b'"body":%d' % len(body) in answered(port, *parts)
+
+
+def test_what_follows_a_body_is_no_header(port: int) -> None:
+    """An Authorization among the trailers would count for who sent none."""
+    lines = (b"POST / HTTP/1.1", *CHUNKS[:-1], b"Authorization: Bearer x", b"", b"")
+    found = answered(port, b"\r\n".join(lines))
+    assert found.startswith(b"HTTP/1.1 200 ")
+    assert b"authorization" not in found
+    endless = b"\r\n".join((b"POST / HTTP/1.1", *CHUNKS[:-1], b"X: "))
+    found = answered(port, endless, *ENDLESS)
+    assert found.count(b"HTTP/1.1 200 ") == 0
