@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError as Refused
 
 from alteraser.errors import (
@@ -21,7 +22,7 @@ from alteraser.errors import (
     RefusedByPolicy,
     ResourceLimit,
 )
-from alteraser.ledger import batches, keys, leases, requests, schema, versions
+from alteraser.ledger import batches, keys, leases, requests, schema, states, versions
 from alteraser.ledger.asked import Declared, asked
 from alteraser.ledger.database import Database
 from alteraser.runtime.durable import watched
@@ -41,7 +42,23 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]
     with found.writing() as connection:
         versions.first(connection, "v0", {}, NOW)
     yield found
+    with found.reading() as connection:
+        looked_at(connection)
     found.close()
+
+
+def looked_at(connection) -> None:
+    """Whatever was done: what is counted along, or found by an index, is what reading all rows
+    gives."""
+    rows = connection.execute(select(schema.requests)).all()
+    counted = Counter(row.state for row in rows)
+    assert requests.counted(connection) == {state: counted[state] for state in states.STATES}
+    owed = [row for row in rows if row.state not in states.FINAL]
+    assert requests.earliest_due(connection) == min((row.due for row in owed), default=None)
+    for now in (NOW, NOW + timedelta(days=20), NOW + timedelta(days=400)):
+        shares = [requests.elapsed({"received": row.received, "due": row.due}, now) for row in owed]
+        wanted = {limit: sum(each >= limit for each in shares) for limit in requests.AT_RISK}
+        assert requests.at_risk(connection, now) == wanted
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import alteraser as ae
 from alteraser.cli.main import main
 from alteraser.engines.store import version as on_disk
 from alteraser.errors import Conflict, IntegrityError, InvalidInput, NumericFailure, RefusedByPolicy
-from alteraser.ledger import log, receipts, requests, versions
+from alteraser.ledger import log, merkle, receipts, requests, versions
 from alteraser.ledger.canonical import canonical
 from alteraser.service import erasing
 from alteraser.service.faults import Unnamed
@@ -360,7 +360,9 @@ def test_a_forked_log_is_found_out(service) -> None:
         log.Log(folder)
     signer = opened.state.signer
     hashes = [bytes.fromhex(each) for each in (leaves[0], leaves[2])]
-    forged = signer.sign(log.CHECKPOINT, canonical(log.head(hashes, "x", opened.state.clock())))
+    forged = signer.sign(
+        log.CHECKPOINT, canonical(log.head(merkle.Tree([], hashes), "x", opened.state.clock()))
+    )
     (folder / log.HEAD).write_bytes(canonical(forged))
     with pytest.raises(IntegrityError) as caught:
         receipts.check(content, log=log.Log(folder))

@@ -141,6 +141,12 @@ def _rows(count: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
         if leaves:
             yield schema.receipts, leaves
     yield from _batches(done)
+    tree = merkle.Tree()
+    for number in range(done):
+        tree.add(merkle.leaf(str(number).encode()))
+    if tree.groups:
+        roots = [{"number": n, "hash": each.hex()} for n, each in enumerate(tree.groups)]
+        yield schema.subtrees, roots
 
 
 def _batches(done: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:

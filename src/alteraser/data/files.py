@@ -145,6 +145,24 @@ def replace_file(path: Path, content: bytes, *, private: bool = False) -> None:
             raise
 
 
+def write_at(path: Path, place: int, content: bytes) -> None:
+    """Write ``content`` at byte ``place`` of ``path``, durable when this returns; what is before
+    and behind it stays. Writing the same again changes nothing.
+    """
+    with writing_errors(path):
+        there = path.exists()
+        point("write", path)
+        handle = os.open(path, os.O_CREAT | os.O_WRONLY, 0o666)
+        with os.fdopen(handle, "wb") as file:
+            file.seek(place)
+            file.write(content)
+            point("fsync", path)
+            file.flush()
+            os.fsync(file.fileno())
+        if not there:
+            _sync_folder(path.parent)
+
+
 def check_output(path: str | Path) -> None:
     """Refuse an output that exists, or whose folder does not, before any work is done for it.
 

@@ -57,6 +57,53 @@ def inclusion(index: int, leaves: Sequence[Hash]) -> list[Hash]:
     return proof
 
 
+GROUP = 1024
+"""Leaves of a group, a power of two"""
+
+
+class Tree:
+    """What is needed of a long list to go on with it: the roots of its whole groups, and the leaves
+    behind the last of them. As groups are whole subtrees,
+
+        MTH(D) = MTH(root of the first group, …, root of the last group, root of the rest)
+
+    the rest left out where there is none.
+    """
+
+    def __init__(
+        self, groups: Sequence[Hash] = (), rest: Sequence[Hash] = (), *, group: int | None = None
+    ) -> None:
+        self.groups, self.rest, self._group = list(groups), list(rest), group or GROUP
+
+    @property
+    def size(self) -> int:
+        """Leaves."""
+        return len(self.groups) * self._group + len(self.rest)
+
+    def add(self, content: Hash) -> None:
+        """One more leaf hash."""
+        self.rest.append(content)
+        if len(self.rest) == self._group:
+            self.groups.append(root(self.rest))
+            self.rest = []
+
+    @property
+    def root(self) -> Hash:
+        """``root`` of all leaves."""
+        return root(self._above)
+
+    @property
+    def _above(self) -> list[Hash]:
+        return [*self.groups, root(self.rest)] if self.rest else self.groups
+
+    def inclusion(self, index: int, own: Sequence[Hash]) -> list[Hash]:
+        """``inclusion`` of leaf ``index``, whose group has the leaves ``own``: of the last one
+        those that there are.
+        """
+        number, place = divmod(index, self._group)
+        return [*inclusion(place, own), *inclusion(number, self._above)]
+
+
 def includes(content: Hash, index: int, size: int, proof: Sequence[Hash], expected: Hash) -> bool:
     """Whether ``proof`` shows the leaf hash ``content`` at ``index`` of the tree with ``size``
     leaves and that root.

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, literal, select, update
+from sqlalchemy import Connection, Row, bindparam, func, literal, select, union_all, update
 
 from alteraser.errors import Conflict, NotFound
 from alteraser.ledger import states
 from alteraser.ledger.asked import Asked
 from alteraser.ledger.due import due, moment, written
-from alteraser.ledger.schema import events, idempotency, requests
+from alteraser.ledger.schema import ended, events, idempotency, requests
 
 AT_RISK = (0.5, 0.8, 0.95)
 """Shares of the period after which a request that is not done is said to be at risk"""
@@ -358,23 +358,25 @@ def history(connection: Connection, name: str) -> list[dict[str, Any]]:
 
 def counted(connection: Connection) -> dict[str, int]:
     """How many requests have each status."""
-    found = connection.execute(select(requests.c.state, func.count()).group_by(requests.c.state))
+    under_way = select(requests.c.state, func.count()).where(requests.c.state.in_(states.OPEN))
+    found = [*connection.execute(under_way.group_by(requests.c.state))]
+    found += connection.execute(select(ended.c.state, ended.c.number))
     return dict.fromkeys(states.STATES, 0) | {state: count for state, count in found}
 
 
 def earliest_due(connection: Connection) -> str | None:
     """Of what is not done."""
-    found: str | None = connection.execute(
-        select(func.min(requests.c.due)).where(requests.c.state.not_in(states.FINAL))
-    ).scalar_one()
-    return found
+    each = [select(func.min(requests.c.due)).where(requests.c.state == one) for one in states.OPEN]
+    found = connection.execute(union_all(*each)).scalars()
+    return min((due for due in found if due is not None), default=None)
 
 
 def at_risk(connection: Connection, now: datetime) -> dict[float, int]:
     """How many requests are not done after each of the shares ``AT_RISK`` of their period."""
-    query = select(requests.c.received, requests.c.due).where(requests.c.state.not_in(states.FINAL))
+    query = select(requests.c.received, requests.c.due).where(requests.c.state.in_(states.OPEN))
+    # as ``written`` wrote them: looked at often, and read without ``moment``'s care
     shares = [
-        elapsed({"received": row.received, "due": row.due}, now)
+        _elapsed(datetime.fromisoformat(row.received), datetime.fromisoformat(row.due), now)
         for row in connection.execute(query)
     ]
     return {limit: sum(share >= limit for share in shares) for limit in AT_RISK}
@@ -401,7 +403,10 @@ def _document(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 def elapsed(shown: dict[str, Any], now: datetime) -> float:
     """Share of the period from receipt to due date that is over."""
-    start, end = moment(shown["received"]), moment(shown["due"])
+    return _elapsed(moment(shown["received"]), moment(shown["due"]), now)
+
+
+def _elapsed(start: datetime, end: datetime, now: datetime) -> float:
     whole = (end - start).total_seconds()
     return 1.0 if whole <= 0 else (now - start).total_seconds() / whole
 

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from sqlalchemy import (
     DDL,
     BigInteger,
@@ -22,8 +24,9 @@ from sqlalchemy import (
 )
 
 from alteraser.errors import IntegrityError
+from alteraser.ledger import merkle, states
 
-VERSION = 4
+VERSION = 5
 """Of the tables; a newer ledger is not touched by an older program, an older one is brought up to
 it when it is opened"""
 
@@ -68,6 +71,7 @@ requests = Table(
     Index("requests_by_sameness", "sameness"),
     Index("requests_by_batch", "batch"),
     Index("requests_by_first", "points_to"),
+    Index("requests_by_due", "state", "due"),
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
@@ -193,6 +197,22 @@ receipts = _table(
 """Envelopes in the order of the log; ``size``: leaves of the tree that ``checkpoint`` was signed
 for"""
 
+subtrees = Table(
+    "subtrees",
+    tables,
+    Column("number", Whole, primary_key=True, autoincrement=False),
+    Column("hash", Text, nullable=False),
+    sqlite_strict=True,
+)
+"""Roots of the log's whole groups of leaves, see ``merkle.Tree``, so that nobody reads a long log
+for one proof"""
+
+ended = _table(
+    "ended", Column("state", Text, primary_key=True), Column("number", Whole, nullable=False)
+)
+"""How many requests have each status that ends them: the database counts along, as nobody could
+count them for every look"""
+
 subscriptions = Table(
     "subscriptions",
     tables,
@@ -233,7 +253,7 @@ NUMBERED = (
 )
 """Tables that the database numbers, and the column"""
 
-APPENDED = ("events", "receipts")
+APPENDED = ("events", "receipts", "subtrees")
 """Tables that are only ever added to: the database refuses anything else"""
 
 event.listen(
@@ -258,9 +278,57 @@ for _name in APPENDED:
             )
 
 
+def _counting() -> Iterator[tuple[str, str]]:
+    """(dialect, statement)s that keep ``ended`` at what ``requests`` are."""
+    one = "UPDATE ended SET number = number + 1 WHERE state = NEW.state"
+    less = "UPDATE ended SET number = number - 1 WHERE state = OLD.state"
+    for name, when, work in (
+        ("came", "AFTER INSERT", one),
+        ("moved", "AFTER UPDATE OF state", f"{less}; {one}"),
+    ):
+        yield "sqlite", f"CREATE TRIGGER requests_{name} {when} ON requests BEGIN {work}; END"
+        yield (
+            "postgresql",
+            f"CREATE OR REPLACE FUNCTION alteraser_{name}() RETURNS trigger LANGUAGE plpgsql "
+            f"AS $$ BEGIN {work}; RETURN NULL; END $$",
+        )
+        yield (
+            "postgresql",
+            f"CREATE TRIGGER requests_{name} {when} ON requests "
+            f"FOR EACH ROW EXECUTE FUNCTION alteraser_{name}()",
+        )
+
+
+def _count(connection: Connection) -> None:
+    """From here on the database counts requests that have ended."""
+    for dialect, statement in _counting():
+        if dialect == connection.dialect.name:
+            connection.exec_driver_sql(statement)
+    found = connection.execute(
+        select(requests.c.state, func.count())
+        .where(requests.c.state.in_(sorted(states.FINAL)))
+        .group_by(requests.c.state)
+    )
+    there = dict.fromkeys(sorted(states.FINAL), 0) | {state: count for state, count in found}
+    rows = [{"state": state, "number": count} for state, count in there.items()]
+    connection.execute(ended.insert(), rows)
+
+
+def _group(connection: Connection) -> None:
+    """The roots of the groups of a log that has none."""
+    hashes = connection.execute(select(receipts.c.hash).order_by(receipts.c.leaf)).scalars()
+    tree = merkle.Tree()
+    for each in hashes:
+        tree.add(bytes.fromhex(each))
+    if tree.groups:
+        rows = [{"number": n, "hash": each.hex()} for n, each in enumerate(tree.groups)]
+        connection.execute(subtrees.insert(), rows)
+
+
 def create(connection: Connection) -> None:
     """All tables, in an empty database."""
     tables.create_all(connection)
+    _count(connection)
     connection.execute(meta.insert().values(name="schema", value=str(VERSION)))
 
 
@@ -297,12 +365,20 @@ def _complete(there: set[str], version: int) -> None:
         )
 
 
+def _indexes(name: str) -> tuple[Index, ...]:
+    return tuple(each for each in requests.indexes if each.name == name)
+
+
 ADDED: dict[int, tuple[Table | Index, ...]] = {
     2: (subscriptions, outside_names),
     3: (retired,),
-    4: tuple(each for each in requests.indexes if each.name == "requests_by_first"),
+    4: _indexes("requests_by_first"),
+    5: (subtrees, ended, *_indexes("requests_by_due")),
 }
 """Version → tables and indexes that it brought; 4 brought batches that are gathering as well"""
+
+FILLED: dict[int, tuple[Callable[[Connection], None], ...]] = {5: (_count, _group)}
+"""Version → what is put into what it brought"""
 
 
 def upgrade(connection: Connection) -> None:
@@ -313,6 +389,8 @@ def upgrade(connection: Connection) -> None:
     for version in range(int(connection.execute(number).scalar_one()) + 1, VERSION + 1):
         for each in ADDED[version]:
             each.create(connection, checkfirst=True)
+        for fill in FILLED.get(version, ()):
+            fill(connection)
     connection.execute(meta.update().where(meta.c.name == "schema").values(value=str(VERSION)))
 
 
@@ -339,7 +417,10 @@ def copy(source: Connection, target: Connection) -> None:
     another kind; the tables are made.
     """
     tables.create_all(target)
+    _count(target)
     for table in tables.sorted_tables:
+        if table is ended:  # counted along
+            continue
         found = source.execute(select(table), execution_options={"yield_per": ROWS})
         for rows in found.mappings().partitions(ROWS):
             target.execute(table.insert(), [dict(row) for row in rows])

@@ -66,6 +66,9 @@ FINAL = frozenset({COMPLETED, NOTHING_FOUND, REJECTED, CANCELLED, FAILED, DUPLIC
 """Nothing is owed any more. ``duplicate_of`` ends as the request that it points to, and takes its
 place if that is cancelled or fails."""
 
+OPEN = tuple(state for state in STATES if state not in FINAL)
+"""Something is owed."""
+
 WAITING = frozenset({RECEIVED, UNVERIFIED, VERIFIED, QUEUED, HELD})
 """No work was begun: a request may still be cancelled."""
 

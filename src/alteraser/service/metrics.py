@@ -9,9 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from alteraser.ledger import ingests, requests, subscriptions, versions
+from alteraser.ledger import ingests, log, requests, subscriptions, versions
 from alteraser.ledger.due import moment
-from alteraser.ledger.schema import batches, receipts
+from alteraser.ledger.schema import batches
 from alteraser.service import tempo
 
 waiting = ingests.waiting
@@ -68,8 +68,7 @@ def written(connection: Connection, now: datetime, *, halted: bool) -> str:
         connection.execute(select(batches.c.state, func.count()).group_by(batches.c.state))
     )
     gauge("batches", "Batches by status.", [(f'{{status="{row[0]}"}}', row[1]) for row in states])
-    size = connection.execute(select(func.count()).select_from(receipts)).scalar_one()
-    gauge("receipts_total", "Receipts in the log.", [("", size)], "counter")
+    gauge("receipts_total", "Receipts in the log.", [("", log.size(connection))], "counter")
     gauge(
         "interactions_waiting",
         "Interactions that are not learned yet.",

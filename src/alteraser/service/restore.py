@@ -73,7 +73,7 @@ def restore(
             _check(state, head)
             known = Newer() if newer is None else read_newer(newer, folder.parent)
             told = _again(state, known, threads) if newer is not None else {}
-            state.export_log()
+            state.export_log(anew=True)
             state.database.truncate()
         finally:
             state.close()

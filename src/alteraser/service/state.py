@@ -101,10 +101,16 @@ class State:
         with self.database.reading() as connection:
             return self.load(versions.serving(connection).version)
 
-    def export_log(self) -> None:
-        """Write the files of the receipts' log again."""
-        with self.database.reading() as connection:
-            log.export(connection, self.folders.log, self.signer.public)
+    def export_log(self, *, anew: bool = False) -> None:
+        """Write what is not there yet of the files of the receipts' log; ``anew``: look at all of
+        them.
+        """
+        written = -1
+        while True:  # what this writes may be in the place of what another wrote meanwhile
+            with self.database.reading() as connection:
+                if log.size(connection) == written:
+                    return
+                written = log.export(connection, self.folders.log, self.signer.public, anew=anew)
 
     def sweep(self) -> None:
         """Remove what a process that was killed left of interactions that nobody was told were

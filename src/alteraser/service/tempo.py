@@ -137,13 +137,10 @@ class Tempo:
 
 def cost(connection: Connection) -> Cost:
     """Of the last batches of this state."""
-    counted = (
-        select(requests.c.batch, func.count().label("count")).group_by(requests.c.batch).subquery()
-    )
+    took_part = select(func.count()).where(requests.c.batch == batches.c.number).scalar_subquery()
     found = connection.execute(
-        select(batches.c.started, batches.c.published, counted.c.count)
-        .join(counted, counted.c.batch == batches.c.number)
-        .where(batches.c.published.is_not(None))
+        select(batches.c.started, batches.c.published, took_part)
+        .where(batches.c.published.is_not(None), took_part > 0)
         .order_by(batches.c.number.desc())
         .limit(RECENT)
     ).all()

@@ -123,7 +123,7 @@ class Worker:
         for name in sorted(self.state.folders.versions.iterdir()):
             if name.name not in known:
                 remove_tree(name)
-        self.state.export_log()
+        self.state.export_log(anew=True)
 
     def end(self) -> None:
         """Give the lease up; where the ledger cannot be reached it ends by itself."""
@@ -337,7 +337,7 @@ class Worker:
         self._destroy(batch)
         published, origin = self._publication(batch), self.state.document["origin"]
         with self.state.database.reading() as connection:
-            leaves = log.leaf_hashes(connection)
+            tree = log.tree(connection)
         while batch.state == "published":
             with self.state.database.reading() as connection:
                 rows = batches.rows_in(connection, batch.number, states.PUBLISHED)
@@ -354,11 +354,10 @@ class Worker:
                 ],
                 self.state.signer,
             )
-            receipts = log.grown(leaves, envelopes, self.state.signer, origin, now)
+            receipts = log.grown(tree, envelopes, self.state.signer, origin, now)
             with self._turn() as connection:
                 log.append(connection, receipts)
                 batch = batches.receipted(connection, self._mine(), batch, now)
-            leaves += [bytes.fromhex(each["hash"]) for each in receipts]
         return batch
 
     def _publication(self, batch: Batch) -> Publication:
@@ -387,6 +386,7 @@ class Worker:
         )
 
     def _complete(self, batch: Batch) -> Batch:
+        self._check_lease()  # who took over writes the log's files
         self.state.export_log()
         while not batch.over:
             with self._turn() as connection:
