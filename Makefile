@@ -28,9 +28,10 @@ serve: $(VENV)/.service
 	    --port $(or $(PORT),8080)
 
 # The service killed, stopped, and refused by the disk at each of its durable operations, and killed at random moments;
-# bits flipped, readers while versions come and go; calls made up from its description.
-test-faults: $(VENV)/.test $(VENV)/.fuzz $(VENV)/.postgresql
-	$(BIN)/python -m pytest tests/ledger tests/service -m faults $(ARGS)
+# bits flipped, readers while versions come and go; calls made up from its description. As many tests side by side as
+# there are processors: make test-faults JOBS=4 for another number.
+test-faults: $(VENV)/.test $(VENV)/.faults $(VENV)/.postgresql
+	$(BIN)/python -m pytest tests/ledger tests/service -m faults -n $(or $(JOBS),auto) --dist worksteal $(ARGS)
 
 # The console in a browser, with axe-core: needs Chromium (Debian: apt install chromium), or CHROMIUM=/path/to/it.
 # SCREENSHOTS=docs/images takes the pictures of the documentation again.
@@ -96,7 +97,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	$(PIP) -e .
 	touch $@
 
-$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs $(VENV)/.torch $(VENV)/.dist $(VENV)/.service $(VENV)/.fuzz: $(VENV)/.%: $(VENV)/.base
+$(VENV)/.report $(VENV)/.test $(VENV)/.bench $(VENV)/.lint $(VENV)/.docs $(VENV)/.torch $(VENV)/.dist $(VENV)/.service $(VENV)/.faults: $(VENV)/.%: $(VENV)/.base
 	$(PIP) -e ".[$*$(if $(filter test lint,$*),$(COMMA)report)$(if $(filter bench,$*),$(COMMA)report)]"
 	touch $@
 

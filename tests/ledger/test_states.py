@@ -39,6 +39,8 @@ class World:
     workers: tuple[Worker, ...] = (Worker(),) * WORKERS
     batch: str | None = None
     members: frozenset[int] = frozenset()
+    up_to: int = 0
+    """The last that a batch that is gathering takes"""
     token: int = 0
     crashes: int = 0
 
@@ -47,6 +49,12 @@ def moved(world: World, which: int, what: str, **values: object) -> World:
     found = list(world.requests)
     state = states.after(found[which].state, what)
     found[which] = replace(found[which], state=state, **values)
+    return replace(world, requests=tuple(found))
+
+
+def changed(world: World, which: int, **values: object) -> World:
+    found = list(world.requests)
+    found[which] = replace(found[which], **values)
     return replace(world, requests=tuple(found))
 
 
@@ -90,64 +98,94 @@ def queue(world: World, which: int) -> World:
     return moved(world, which, "repeat", twin=first)
 
 
+def gathered(world: World) -> World:
+    """One more request joins the batch, which is planned once none is left that was to."""
+
+    def waiting(world: World) -> list[int]:
+        found = enumerate(world.requests[: world.up_to + 1])
+        return [i for i, each in found if each.state == "queued"]
+
+    for which in waiting(world)[:1]:
+        attempts = world.requests[which].attempts + 1
+        world = moved(world, which, "start", attempts=attempts)
+        world = replace(world, members=world.members | {which})
+    return world if waiting(world) else replace(world, batch="planned", up_to=0)
+
+
+def followers(world: World) -> list[int]:
+    """Requests that are not yet what their batch is."""
+    before, _ = states.FOLLOWED.get(world.batch, (None, None))
+    return sorted(i for i in world.members if world.requests[i].state == before)
+
+
+def followed(world: World, which: int) -> World:
+    return moved(world, which, states.FOLLOWED[world.batch][1])
+
+
 def by_worker(world: World, number: int):
     worker = world.workers[number]
 
-    def now(changed: World, **values: object) -> World:
-        found = list(changed.workers)
+    def now(after: World, **values: object) -> World:
+        found = list(after.workers)
         found[number] = replace(worker, **values)
-        return replace(changed, workers=tuple(found))
+        return replace(after, workers=tuple(found))
 
     # takes the lease
     yield now(replace(world, token=world.token + 1), token=world.token + 1, sees=world.batch)
     if worker.token != world.token:  # fenced: every transaction checks
         return
     if world.batch is None:
-        queued = frozenset(i for i, each in enumerate(world.requests) if each.state == "queued")
+        queued = [i for i, each in enumerate(world.requests) if each.state == "queued"]
         if queued:
-            planned = replace(world, batch="planned", members=queued)
-            for which in queued:
-                planned = moved(
-                    planned, which, "start", attempts=world.requests[which].attempts + 1
-                )
-            yield now(planned, sees="planned")
+            planned = gathered(replace(world, batch="gathering", up_to=queued[-1]))
+            yield now(planned, sees=planned.batch)
         return
     if worker.sees != world.batch:
         yield now(world, sees=world.batch)
         return
+    if world.batch == "gathering":
+        more = gathered(world)
+        yield now(more, sees=more.batch)
+        return
+    if behind := followers(world):  # before anything else is done
+        yield now(followed(world, behind[0]))
+        return
     to = states.STEPS[world.batch][0]
-    happens, done = states.step(world.batch, to), world
-    for which in world.members:
-        if happens == "complete":
-            done = moved(done, which, "complete" if which else "find nothing")
+    happens = states.step(world.batch, to)
+    if to in states.FOLLOWED:  # the batch first, then its requests, one at a time
+        done = replace(world, batch=to)
+        if happens == "publish":
+            for which in world.members:
+                done = changed(done, which, included=True)
+        yield now(followed(done, followers(done)[0]), sees=to)
+    else:  # its requests, one at a time, and the batch with the last of them
+        before = {"receipted": "published", "done": "receipted"}[to]
+        waiting = sorted(i for i in world.members if world.requests[i].state == before)
+        which, last = waiting[0], len(waiting) == 1
+        if happens == "receipt":
+            receipts = world.requests[which].receipts + 1
+            done = moved(world, which, happens, receipts=receipts)
         else:
-            done = moved(done, which, happens)
-        request = done.requests[which]
-        changed = replace(
-            request,
-            included=request.included or happens == "publish",
-            receipts=request.receipts + (happens == "receipt"),
-        )
-        done = replace(
-            done, requests=tuple(changed if i == which else r for i, r in enumerate(done.requests))
-        )
-    over = to == "done"
-    yield now(
-        replace(done, batch=None if over else to, members=frozenset() if over else done.members),
-        sees=to,
-    )
-    if to == "checked":  # the check may fail, and another method be tried
-        other = replace(world, batch="planned")
-        for which in world.members:
-            other = moved(other, which, "again")
-        yield now(other, sees="planned")
+            done = moved(world, which, "complete" if which else "find nothing")
+        if last and to == "done":
+            yield now(replace(done, batch=None, members=frozenset(), up_to=0), sees=to)
+        else:
+            yield now(
+                replace(done, batch=to if last else world.batch), sees=to if last else world.batch
+            )
+    if world.batch in ("planned", "scrubbed"):  # an error in the work, or the check fails
         failed = replace(world, batch=None, members=frozenset())
-        for which in world.members:
+        for which in sorted(world.members):
             last = world.requests[which].attempts >= TRIES
             if last:
                 failed = succeeded(failed, which)
             failed = moved(failed, which, "give up" if last else "retry")
         yield now(failed, sees=None)
+    if to == "checked":  # another method is tried
+        other = replace(world, batch="planned")
+        for which in world.members:
+            other = moved(other, which, "again")
+        yield now(other, sees="planned")
 
 
 def crashed(world: World):
@@ -189,6 +227,8 @@ def canonical(world: World) -> World:
 
 def check(world: World) -> None:
     """Of a world as it came about."""
+    if world.batch == "planned":
+        assert world.members, "a batch has requests"
     for request in world.requests:
         if request.state in states.WORKING:
             assert request.verified, "I1: nothing executes unverified"
@@ -205,6 +245,8 @@ def check(world: World) -> None:
         if request.state == "failed":
             assert request.attempts in (0, TRIES), "I5: failed after the last try alone"
         assert request.receipts <= 1
+        if request.state in ("published", "receipted"):
+            assert request.included, "said to be published only once it is"
     if world.batch is None:
         assert not any(each.state in states.WORKING for each in world.requests), (
             "nobody works on it"
@@ -232,6 +274,7 @@ def test_no_way_leads_where_it_must_not(requests: int) -> None:
         for each in following:
             back.setdefault(each, []).append(world)
     assert len(seen) > 10**requests
+    assert {world.batch for world in seen} == {None, *states.STEPS}, "every status of a batch"
     live, todo = set(ended), deque(ended)
     while todo:
         for world in back.get(todo.popleft(), ()):

@@ -18,6 +18,16 @@ from alteraser.errors import Conflict
 
 PROGRAM = Path(__file__).with_name("kills.py")
 ALL = 10**6
+SHARES = 3
+"""Parts of what is tried operation by operation, for the processes that do it side by side"""
+
+
+def shares(*words: object) -> list[object]:
+    """Every operation, in parts."""
+    return [
+        pytest.param(*words, first, SHARES, marks=pytest.mark.faults)
+        for first in range(1, SHARES + 1)
+    ]
 
 
 def tried(
@@ -39,11 +49,8 @@ def tried(
         ("knn", "torn", 5, 37),
         ("knn", "full", 20, 70),
         ("knn", "error", 40, 70),
-        *[
-            pytest.param("knn", how, 1, 1, marks=pytest.mark.faults)
-            for how in ("kill", "torn", "full", "error")
-        ],
-        pytest.param("enmf", "kill", 1, 1, marks=pytest.mark.faults),
+        *shares("enmf", "kill"),
+        *[each for how in ("kill", "torn", "full", "error") for each in shares("knn", how)],
     ],
 )
 def test_the_end_is_the_same(
@@ -62,9 +69,7 @@ def test_the_end_is_the_same(
         assert line["found"] == expected, line
 
 
-@pytest.mark.parametrize(
-    ("first", "step"), [(2, 17), pytest.param(1, 1, marks=pytest.mark.faults)], ids=["few", "all"]
-)
+@pytest.mark.parametrize(("first", "step"), [(2, 17), *shares()])
 def test_a_worker_that_stood_still_is_refused(
     made: Path, in_memory: Path, first: int, step: int
 ) -> None:
@@ -82,11 +87,15 @@ def test_a_worker_that_stood_still_is_refused(
     assert Conflict.exit_code << 8 in codes
 
 
-@pytest.mark.parametrize("count", [2, pytest.param(100, marks=pytest.mark.faults)])
-def test_killed_at_random_moments(made: Path, in_memory: Path, count: int) -> None:
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [(1, 2), *[pytest.param(n, 25, marks=pytest.mark.faults) for n in (101, 201, 301, 401)]],
+)
+def test_killed_at_random_moments(made: Path, in_memory: Path, first: int, count: int) -> None:
     """Five kills of the process for each, at moments that nobody chose."""
-    head, lines = tried(made, in_memory, "knn", "random", 1, 1, count)
+    head, lines = tried(made, in_memory, "knn", "random", first, 1, first + count - 1)
     assert len(lines) == count
+    assert sum(line["within"] for line in lines) > 0, "some came before the end"
     for line in lines:
         assert line["again"] == 0, line
         assert line["found"] == head["expected"], line

@@ -61,11 +61,13 @@ def publishing(root: Path, out: Path, bodies: list[dict]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("publishes", "kills"), [(6, 1), pytest.param(500, 100, marks=pytest.mark.faults)]
+    ("publishes", "kills", "loads"),
+    [(6, 1, 2_000), pytest.param(500, 100, 1_000_000, marks=pytest.mark.faults)],
 )
 def test_no_list_is_of_two_versions(
-    made: Path, in_memory: Path, publishes: int, kills: int
+    made: Path, in_memory: Path, publishes: int, kills: int, loads: int
 ) -> None:
+    """``loads`` lists, as many in each life of the publishing process."""
     root, out = in_memory / "state", in_memory / "lists"
     shutil.copytree(made / "state-knn", root)
     pairs = [pair for pair in sorted(everything()) if pair[0] not in WATCHED]
@@ -87,7 +89,6 @@ def test_no_list_is_of_two_versions(
                 items = tuple(entry["item_id"] for entry in found["items"])
                 seen[mine].add((found["version"], user, items))
                 counts[mine] += 1
-                time.sleep(0.005)
         except BaseException as error:
             faults.append(error)
 
@@ -112,6 +113,9 @@ def test_no_list_is_of_two_versions(
             child.join()
             assert child.exitcode == (-signal.SIGKILL if number < kills else 0)
             done = published(state)
+            while sum(counts) < loads * (number + 1) // (kills + 1):
+                assert not faults
+                time.sleep(0.02)
     finally:
         ended.set()
         for thread in threads:
@@ -123,6 +127,7 @@ def test_no_list_is_of_two_versions(
     for line in out.read_text().splitlines():
         known = json.loads(line)
         expected[known.pop("version")] = known
+    assert sum(counts) >= loads
     assert min(counts) > 0
     looked = {entry for each in seen for entry in each}
     known = [entry for entry in looked if entry[0] in expected]

@@ -11,18 +11,25 @@ from pathlib import Path
 
 import pytest
 
-from alteraser.ledger import batches, leases, requests, schema, versions
+from alteraser.ledger import batches, leases, requests, schema
 from alteraser.ledger.asked import Declared, asked
 from alteraser.ledger.database import Database
 from alteraser.ledger.due import moment
 from alteraser.service import erasing
 
-from .conftest import BASE, Service
+from .conftest import BASE, Service, everything
 
 NOW = moment("2026-03-01")
-LOG = [{"users": [BASE + n % 60]} for n in range(100)]
+LOG = [{"users": [BASE + n % 30]} for n in range(100)]
 LOG += [{"pairs": [[BASE + n % 60, 100 + n % 40]]} for n in range(60)]
-LOG += [{"items": [100 + n % 40]} for n in range(40)]
+LOG += [{"items": [100 + n % 20]} for n in range(40)]
+LEFT = {
+    (user, item)
+    for user, item in everything()
+    if {"users": [user]} not in LOG
+    and {"items": [item]} not in LOG
+    and {"pairs": [[user, item]]} not in LOG
+}
 CLIENTS = 8
 
 
@@ -60,36 +67,50 @@ def taken(database: Database, sent: list[tuple[int, dict]], seed: int) -> None:
         thread.join()
 
 
+ALL = [range(first, first + 125) for first in range(0, 1_000, 125)]
+
+
 @pytest.mark.parametrize(
-    "seeds", [range(3), pytest.param(range(1_000), marks=pytest.mark.faults)], ids=["few", "all"]
+    "seeds", [range(3), *[pytest.param(each, marks=pytest.mark.faults) for each in ALL]], ids=str
 )
-def test_one_request_each_and_the_same_left(service, in_memory: Path, seeds: range) -> None:
-    data = service().state.load_serving().data
-    empty, left = in_memory / "empty.sqlite", set()
-    made = Database.create(empty)
-    with made.writing() as connection:
-        versions.first(connection, "v0", {}, NOW)
-    made.truncate()
-    made.close()
+def test_one_request_each_and_the_same_left(made: Path, in_memory: Path, seeds: range) -> None:
+    """Of every tenth the batch is done to its receipts."""
+    assert 0 < len(LEFT) < len(everything())
     for seed in seeds:
-        place = in_memory / f"{seed}.sqlite"
-        shutil.copy(empty, place)
-        database = Database.open(place)
-        taken(database, shuffled(seed), seed)
-        with database.writing() as connection:
-            lease = leases.acquire(connection, "worker")
-            batch = batches.plan(connection, lease, NOW, {})
-            assert batch is not None
-            members = batches.members(connection, batch.number)
+        place = in_memory / str(seed)
+        shutil.copytree(made / "state-knn", place)
+        opened = Service(place)
+        taken(opened.state.database, shuffled(seed), seed)
+        with opened.state.database.reading() as connection:
             rows = connection.execute(schema.requests.select()).all()
         assert len(rows) == len(LOG), "one request each, whoever sent it how often"
-        owed = {row.points_to or row.id for row in rows}
-        assert owed == {member.id for member in members}, "each is done by one, and once"
-        found = erasing.find(data, [member.asked for member in members])
-        left.add(data.keep(~found.gone).digest)
-        database.close()
-        place.unlink()
-    assert len(left) == 1
+        owed = sorted({row.points_to or row.id for row in rows})
+        if seed % 10:
+            planned(opened, owed)
+        else:
+            opened.work()
+            assert opened.pairs == LEFT
+            with opened.state.database.reading() as connection:
+                receipts = connection.execute(schema.receipts.select()).all()
+            assert sorted(row.request for row in receipts) == owed, (
+                "a repetition has that of the first"
+            )
+        opened.close()
+        shutil.rmtree(place)
+
+
+def planned(opened: Service, owed: list[str]) -> None:
+    """A batch of all of it, which has who is ``owed`` something, each once, and leaves ``LEFT``."""
+    data = opened.state.load_serving().data
+    with opened.state.database.writing() as connection:
+        lease = leases.acquire(connection, "worker")
+        batch = batches.plan(connection, lease, NOW, {})
+        assert batch is not None
+        members = batches.members(connection, batch.number)
+    assert sorted(member.id for member in members) == owed
+    gone = erasing.find(data, [member.asked for member in members]).gone
+    left = data.keep(~gone).to_table()
+    assert {(row["user_id"], row["item_id"]) for row in left.to_pylist()} == LEFT
 
 
 def test_one_receipt_each(service) -> None:

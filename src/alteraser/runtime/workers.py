@@ -48,6 +48,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="alteraser-rows")
 
 
+if hasattr(os, "register_at_fork"):  # a fork has the pools, and none of their threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def blocks(side: Sized, rows: Array | None, rank: int, threads: int) -> list[Array]:
     """Split ``rows`` into blocks of about equal work, heaviest rows first (longest processing time
     rule).
