@@ -19,8 +19,10 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import random
+import select
 import shutil
 import signal
 import sys
@@ -159,12 +161,13 @@ def attempt(
     child = os.fork()
     if child:
         os.close(writing)
+        seen, until = b"", math.inf if moment is None else time.monotonic() + moment
+        while part := _until(reading, until):
+            seen += part
         if moment is not None:
-            time.sleep(moment)
-            os.kill(child, signal.SIGKILL)
-        with os.fdopen(reading) as pipe:
-            seen = pipe.read()
+            os.kill(child, signal.SIGKILL)  # which nobody feels where it has ended by then
         status = os.waitpid(child, 0)[1]
+        os.close(reading)
         return len(seen), status
     os.close(reading)
     count, cut = 0, PowerCut(root.parent / "before", at)
@@ -194,6 +197,13 @@ def attempt(
         traceback.print_exc()
         code = 99
     os._exit(code)
+
+
+def _until(pipe: int, moment: float) -> bytes:
+    """What comes next; nothing at the end, or at the ``moment``."""
+    left = max(moment - time.monotonic(), 0)
+    there, _, _ = select.select([pipe], [], [], None if left == math.inf else left)
+    return os.read(pipe, 4096) if there else b""
 
 
 def stopped(root: Path, acknowledged: Path, at: int) -> tuple[int, int]:

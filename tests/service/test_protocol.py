@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
 
-from alteraser.service.protocol import HEAD, configured
+from alteraser.service import protocol
+from alteraser.service.protocol import HEAD, HEADERS, configured
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +68,7 @@ REFUSED = {
     "an endless header": [b"GET / HTTP/1.1\r\nX: ", *ENDLESS],
     "an endless name": [b"GET / HTTP/1.1\r\n", *ENDLESS],
     "headers without end": [b"GET / HTTP/1.1\r\n", *([b"X: 1\r\n" * 1000] * 100)],
+    "too many headers": [head(b"GET / HTTP/1.1", *[b"X: 1"] * (HEADERS + 1))],
     "two lengths": [head(b"POST / HTTP/1.1", b"Content-Length: 1", b"Content-Length: 2") + b"{}"],
     "a length and chunks": [
         head(b"POST / HTTP/1.1", b"Content-Length: 2", b"Transfer-Encoding: chunked") + b"{}"
@@ -119,3 +122,54 @@ def test_what_follows_a_body_is_no_header(port: int) -> None:
     endless = b"\r\n".join((b"POST / HTTP/1.1", *CHUNKS[:-1], b"X: "))
     found = answered(port, endless, *ENDLESS)
     assert found.count(b"HTTP/1.1 200 ") == 0
+
+
+WHOLE = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n"
+
+
+def one_answer(raw: socket.socket) -> None:
+    """Read it."""
+    found = b""
+    while not found.endswith(b"}"):
+        part = raw.recv(65536)
+        assert part, "the connection stays"
+        found += part
+    assert found.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        (b"", b""),
+        (b"", b"PO"),
+        (b"", b"GET / HTTP/1.1\r\nHost: x\r\n"),
+        (b"", b"\r\n\r\n"),
+        (WHOLE + b"{}", b"PO"),
+        (WHOLE + b"{}", b"\r\n"),
+        (WHOLE + b"{}", WHOLE[:-2]),
+    ],
+)
+def test_who_begins_and_does_not_go_on_is_left(
+    port: int, first: bytes, then: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "PATIENCE", 0.2)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+        raw.sendall(first)
+        if first:
+            one_answer(raw)
+        raw.sendall(then)
+        assert raw.recv(65536) == b"", "the other end closes"
+
+
+def test_who_takes_time_over_a_body_or_between_two_requests_is_not(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of those others take care: the reading of a body, and the keeping of a connection."""
+    monkeypatch.setattr(protocol, "PATIENCE", 0.2)
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+        for _ in range(2):
+            raw.sendall(WHOLE)
+            time.sleep(0.5)
+            raw.sendall(b"{}")
+            one_answer(raw)
+            time.sleep(0.5)

@@ -95,3 +95,24 @@ def test_a_body_that_never_ends(site: Site, monkeypatch: pytest.MonkeyPatch) -> 
         assert raw.recv(64).startswith(b"HTTP/1.1 408 ")
     assert site.get("/v1/requests").status_code == 200
     assert site.taken == 0
+
+
+def test_who_goes_away_in_the_middle_is_no_fault_of_ours(
+    site: Site,  # noqa: F811
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    headers = (POST, "Host: x", f"Authorization: Bearer {site.admin}", KIND, "Content-Length: 99")
+    for end in (b"{", b'{"users": ['):
+        with socket.create_connection(("127.0.0.1", site.client.base_url.port), timeout=10) as raw:
+            raw.sendall("\r\n".join((*headers, "", "")).encode() + end)
+    assert site.get("/v1/requests").status_code == 200
+    assert not [each for each in caplog.records if each.levelname == "ERROR"]
+    assert site.taken == 0
+
+
+def test_two_names_of_one_request_are_none(site: Site) -> None:  # noqa: F811
+    """A proxy may have another one in mind than we."""
+    found = sent(site, POST, KIND, NAMED, "Idempotency-Key: other", "Content-Length: 14", body=BODY)
+    assert found.startswith(b"HTTP/1.1 400 ")
+    assert b'"key_required"' in found
+    assert site.taken == 0

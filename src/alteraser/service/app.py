@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import alteraser
@@ -273,9 +274,17 @@ async def content_of(request: Request, limit: int) -> bytes:
 
     try:
         await asyncio.wait_for(arrives(), READING)
-    except TimeoutError:
+    except (TimeoutError, ClientDisconnect):  # in the second case nobody hears it
         raise InvalidInput("the body did not arrive in time", code="timeout", close=True) from None
     return bytes(found)
+
+
+def _only(request: Request, name: str) -> str | None:
+    """The header ``name``; InvalidInput where it is there twice, and nobody knows which counts."""
+    found = request.headers.getlist(name)
+    if len(found) > 1:
+        raise InvalidInput(f"the header {name} is there more than once", code="key_required")
+    return found[0] if found else None
 
 
 async def _aside(work: Callable[[bytes], T], content: bytes) -> T:
@@ -377,7 +386,7 @@ def _add_requests(app: FastAPI, api: Api) -> None:
         content = await content_of(request, bodies.BODY)
         if dry_run:
             return JSONResponse(await run_in_threadpool(api.dry_run, given, content))
-        name = request.headers.get("idempotency-key")
+        name = _only(request, "idempotency-key")
         document, repeated = await api.submit(given, name, content)
         place = {"Location": f"/v1/requests/{document['request_id']}"}
         return JSONResponse(_without_counts(document), 200 if repeated else 202, place)

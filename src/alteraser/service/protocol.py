@@ -1,7 +1,8 @@
-"""HTTP on a connection: parsed in C, with a bound on what comes before a body."""
+"""HTTP on a connection: parsed in C, with a bound on what comes before a body, and on when."""
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from fastapi import FastAPI
@@ -10,6 +11,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD = 64 * 2**10
 """Bytes of a request's line and headers; a longer one is refused"""
+HEADERS = 100
+"""Headers of a request; more are refused"""
+PATIENCE = 10.0
+"""Seconds that a request's line and headers may take to arrive; a connection without them ends"""
 
 
 def configured(app: FastAPI, *, grace: int, keep_alive: int = 75) -> Config:
@@ -30,14 +35,25 @@ def configured(app: FastAPI, *, grace: int, keep_alive: int = 75) -> Config:
 
 
 class Bounded(HttpToolsProtocol):
-    """uvicorn's protocol over httptools, which by itself keeps headers of any length, and takes
-    what follows a body in chunks (trailers) for headers.
+    """uvicorn's protocol over httptools, which by itself keeps headers of any length, waits for
+    them for ever, and takes what follows a body in chunks (trailers) for headers.
     """
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
-        self._size = self._silent = 0
+        self._size = self._silent = self._headers = 0
         self._whole = False
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A request has to follow."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._await_no_head()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """400, and the end of the connection, where a head is too long."""
@@ -45,10 +61,13 @@ class Bounded(HttpToolsProtocol):
         super().data_received(data)
         if self._silent > HEAD and not self.transport.is_closing():
             self.send_400_response("The head of the request is too long.")
+        # what was sent ended the time that a connection which nobody uses is kept
+        if not self._whole or self.cycle is None or self.cycle.response_complete:
+            self._await_head()
 
     def on_message_begin(self) -> None:
         """Another request."""
-        self._size, self._silent, self._whole = 0, 0, False
+        self._size, self._silent, self._headers, self._whole = 0, 0, 0, False
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -58,6 +77,7 @@ class Bounded(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer, which nobody here reads."""
+        self._headers += 1
         self._count(len(name) + len(value))
         if not self._whole:
             super().on_header(name, value)
@@ -65,6 +85,7 @@ class Bounded(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """What follows is its body."""
         self._whole = True
+        self._await_no_head()
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -79,5 +100,14 @@ class Bounded(HttpToolsProtocol):
 
     def _count(self, length: int) -> None:
         self._size, self._silent = self._size + length, 0
-        if self._size > HEAD:
+        if self._size > HEAD or self._headers > HEADERS:
             raise ValueError("the head of the request is too long")
+
+    def _await_head(self) -> None:
+        if self._patience is None and not self.transport.is_closing():
+            self._patience = self.loop.call_later(PATIENCE, self.transport.close)
+
+    def _await_no_head(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
