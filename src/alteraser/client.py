@@ -254,11 +254,37 @@ class Client:
 
     # ------------------------------------------------------------------ the model
 
-    def recommendations(self, user: Id, *, k: int = 10, scores: bool = False) -> RankedItems:
-        """The best items for ``user``; NotFound for who is not there, or no longer."""
+    def recommendations(
+        self,
+        user: Id,
+        *,
+        k: int = 10,
+        scores: bool = False,
+        context: Mapping[str, str] | None = None,
+    ) -> RankedItems:
+        """The best items for ``user``; NotFound for who is not there, or no longer. ``context``:
+        such as ``{"weekday": "monday"}``, of a model that tells contexts apart.
+        """
         params = {"k": str(k)} | ({"scores": "1"} if scores else {})
+        if context:
+            params["context"] = ",".join(f"{name}={word}" for name, word in context.items())
         answer = self._asked("GET", f"/v1/recommendations/{_part(str(user))}", params=params)
         found: RankedItems = answer.json()
+        return found
+
+    def recommendations_for(
+        self,
+        features: Mapping[str, Any],
+        *,
+        k: int = 10,
+        scores: bool = False,
+        context: Mapping[str, str] | None = None,
+    ) -> RankedItems:
+        """The best items for somebody new, of whom only ``features`` are known (there is no
+        ``user_id``); InvalidInput for features that the model was not trained with.
+        """
+        body = {"features": dict(features), "k": k, "scores": scores, "context": context or {}}
+        found: RankedItems = self._sent("/v1/recommendations", body).json()
         return found
 
     def models(self) -> dict[str, Any]:
@@ -270,9 +296,14 @@ class Client:
         found: ListChanges = self._asked("GET", "/v1/changes", params={"since": since}).json()
         return found
 
-    def ingest(self, interactions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Add interactions, ``{"user": …, "item": …}`` each; learned with the next batch."""
-        body = {"interactions": [dict(each) for each in interactions]}
+    def ingest(
+        self, interactions: Sequence[Mapping[str, Any]], *, relation: str | None = None
+    ) -> dict[str, Any]:
+        """Add interactions, ``{"user": …, "item": …}`` each, or rows of a ``relation``; learned
+        with the next batch.
+        """
+        body: dict[str, Any] = {"interactions": [dict(each) for each in interactions]}
+        body |= {} if relation is None else {"relation": relation}
         return dict(self._sent("/v1/interactions", body, limit=BULK, again=False).json())
 
     # ------------------------------------------------------------------ how

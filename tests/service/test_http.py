@@ -284,6 +284,7 @@ NEEDS = {
     ("GET", "/v1/recommendations/1"): "recommend",
     ("GET", "/v1/recommendations/1?scores=1"): "admin",
     ("GET", "/v1/recommendations?segment=de"): "recommend",
+    ("POST", "/v1/recommendations"): "recommend",
     ("GET", "/v1/models"): "model:read",
     ("POST", "/v1/models/x/activate"): "admin",
     ("GET", "/v1/changes?since=x"): "model:read",
@@ -365,6 +366,7 @@ def test_every_route_and_every_scope(site: Site) -> None:
     bodies = {
         "/v1/requests": {"users": [1]},
         "/v1/interactions": {"interactions": []},
+        "/v1/recommendations": {"features": {"age": 1}},
         "/v1/keys": {},
         "/v1/webhooks": {},
     }

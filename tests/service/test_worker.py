@@ -208,9 +208,9 @@ def test_a_check_that_fails_is_followed_by_a_retrain(service, monkeypatch) -> No
     opened = service("enmf")
     real, methods = erasing.certify, []
 
-    def certify(start, version, whole, *, threads):
+    def certify(whole, start, version, *, threads):
         methods.append(version.model.training["method"])
-        found = real(start, version, whole, threads=threads)
+        found = real(whole, start, version, threads=threads)
         return found if len(methods) > 1 else found | {"class": "D"}
 
     monkeypatch.setattr(erasing, "certify", certify)
@@ -227,11 +227,11 @@ def test_what_was_added_keeps_nobody_from_being_forgotten(service, monkeypatch) 
     opened = service("knn")
     real, seen = erasing.erase, []
 
-    def erase(start, data, gone, **more):
+    def erase(data, start, gone, **more):
         seen.append(data.count)
         if (data.users.rows_of([77]) >= 0).any() and data.user_counts[data.users.rows_of([77])[0]]:
             raise NumericFailure("a row has no solution")
-        return real(start, data, gone, **more)
+        return real(data, start, gone, **more)
 
     monkeypatch.setattr(erasing, "erase", erase)
     before = opened.pairs
@@ -289,10 +289,10 @@ def test_what_never_passes_fails_alone(service, monkeypatch) -> None:
     before = opened.state.load_serving().id
     real = erasing.erase
 
-    def erase(start, data, gone, **more):
+    def erase(data, start, gone, **more):
         if (data.keep(gone).user_rows == data.users.rows_of([BASE + 5])[0]).any():
             raise NumericFailure("a row has no solution")
-        return real(start, data, gone, **more)
+        return real(data, start, gone, **more)
 
     monkeypatch.setattr(erasing, "erase", erase)
     bad, good = opened.send({"users": [BASE + 5]}), opened.send({"users": [BASE + 6]})
@@ -499,14 +499,3 @@ def test_everybody_may_go_from_a_model_of_a_graph(service) -> None:
     opened.work()
     assert opened.pairs == set()
     assert not any(x.any() for x in opened.state.load_serving().model.vectors)
-
-
-def test_kinds_that_cannot_be_served_say_what_to_do(made: Path, tmp_path: Path, capsys) -> None:
-    data, model = str(made / "data.csv"), str(tmp_path / "linear")
-    assert main(["train", data, "--model", "linear", "--factors", "2", "--out", model, "-q"]) == 0
-    line = ["serve", "--state", str(tmp_path / "state"), "--model", model, "--data", data]
-    assert main(line) == 2
-    said = " ".join(capsys.readouterr().err.split())
-    assert "learns from more files than the interactions that a state keeps" in said
-    assert "alteraser forget and alteraser verify, or serve a linear-lightgcn" in said
-    assert not (tmp_path / "state").exists()

@@ -30,7 +30,7 @@ KeyFile = Annotated[
 ]
 RequestId = Annotated[str, typer.Argument(metavar="ID", help="The request's id.")]
 HERE = "http://127.0.0.1:8080"
-IDS = ("users", "items", "sessions", "baskets", "user")
+IDS = ("users", "items", "sessions", "baskets", "user", "entities")
 """Fields of a body that are ids"""
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
@@ -59,6 +59,33 @@ def submit(
     ] = None,
     basket: Annotated[
         list[str] | None, typer.Option("--basket", help="A basket, likewise.")
+    ] = None,
+    entity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--entity",
+            metavar="TABLE=ID",
+            help="Of a model of kind linear: an entity everywhere, or a word: tag=jazz. Give it "
+            "several times.",
+        ),
+    ] = None,
+    attributes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--attributes",
+            metavar="TABLE:FEATURE",
+            help="Likewise what is known of everybody or, with --user or --item, of these: "
+            "user:age. Give it several times.",
+        ),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NAME",
+            help="Likewise rows of this relation alone, of --user or --item.",
+            show_default="every source",
+        ),
     ] = None,
     file: Annotated[
         Path | None,
@@ -101,14 +128,20 @@ def submit(
     quiet: common.Quiet = False,
     json: common.Json = False,
 ) -> None:
-    """Send an erasure request: everything of users, everything of items, or what JSON says.
+    """Send an erasure request: everything of users, everything of items, or what JSON says; of a
+    model of kind linear in every source, or --from one.
 
     Takes under 1 s; with --wait as long as the work.
 
     Example: alteraser request submit --user 42 --key-file state/admin.key
     """
     named = {"users": user, "items": item, "sessions": session, "baskets": basket}
-    body = _body({name: ids for name, ids in named.items() if ids}, file, since, until)
+    several = _of_sources(entity, attributes, from_)
+    given = {name: ids for name, ids in named.items() if ids}
+    if several.keys() & {"entities", "attributes"}:
+        body = _named_in_sources(given, several, file, since, until)
+    else:
+        body = _body(given, file, since, until) | several
     body |= {"regulation": regulation} if file is None else {}
     body |= ({"due": due} if due else {}) | ({"hold": True} if hold else {})
     document: Mapping[str, Any]
@@ -145,6 +178,38 @@ def _sent(
 ) -> dict[str, Any]:
     """What is answered. JSON says itself what its ids are; the command line's have no type."""
     return dict(send(body)) if file is not None else _as_the_ids_are(body, send)
+
+
+def _of_sources(
+    entity: list[str] | None, attributes: list[str] | None, source: str | None
+) -> dict[str, Any]:
+    """The fields of a body that name sources, or what is in them."""
+    entities = []
+    for text in entity or ():
+        table, equals, name = text.partition("=")
+        if not (table and equals and name):
+            raise InvalidInput(f"--entity {text}: expected TABLE=ID, such as tag=jazz")
+        entities.append({"table": table, "id": name})
+    found = {"entities": entities, "attributes": attributes, "from": source}
+    return {name: value for name, value in found.items() if value}
+
+
+def _named_in_sources(
+    given: dict[str, list[str]],
+    several: dict[str, Any],
+    file: Path | None,
+    since: str | None,
+    until: str | None,
+) -> dict[str, Any]:
+    """The body of a request for entities, or for attributes of somebody or of everybody."""
+    if len(several) > 1 or file is not None or since is not None or until is not None:
+        raise InvalidInput(
+            "--entity or --attributes alone, without --from, --file, --since and --until: a "
+            "request names one thing"
+        )
+    if given and ("entities" in several or len(given) > 1 or given.keys() - {"users", "items"}):
+        raise InvalidInput("--attributes goes with --user or with --item, --entity with nothing")
+    return {**given, **several}
 
 
 def _body(
@@ -205,6 +270,10 @@ def _as_the_ids_are(body: dict[str, Any], send: Any) -> dict[str, Any]:
 
 
 def _numbers(given: Any) -> Any:
+    if isinstance(given, dict):
+        return {**given, "id": _numbers(given["id"])}
+    if isinstance(given, list) and given and isinstance(given[0], dict):
+        return [_numbers(each) for each in given]
     if isinstance(given, list):
         found = [_numbers(each) for each in given]
         return found if all(isinstance(each, int) for each in found) else given

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from alteraser.cli import common, interrupts
+from alteraser.cli.beside import COMPOSITE, Beside
 from alteraser.cli.configured import ConfigOption, ConfiguredCommand
+from alteraser.cli.options import grouped
 from alteraser.cli.screen import Screen, print_document
 from alteraser.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from alteraser.data.side.sources import Sources
 
 COMMAND = ConfiguredCommand
 
@@ -46,6 +51,7 @@ def tempo_of(wait: bool, hours: str | None) -> Any:
     return Tempo(wait, None if hours is None else Hours.read(hours))
 
 
+@grouped
 def serve(
     state: StateOption,
     config: ConfigOption = None,
@@ -131,6 +137,8 @@ def serve(
     ] = None,
     wait: WaitOption = False,
     hours: HoursOption = None,
+    *,
+    beside: Beside,
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -139,14 +147,19 @@ def serve(
     receipts.
 
     The first start makes the state directory from MODEL and FILE, and the first key in
-    DIR/admin.key. When it is ready it prints its address. SIGTERM ends it within 10 s with exit
-    code 0, before that as well, and whatever was under way goes on at the next start.
+    DIR/admin.key. A MODEL of kind linear needs all that it was trained with: the options of
+    relations, features and entities, or --setup. When it is ready it prints its address. SIGTERM
+    ends it within 10 s with exit code 0, before that as well, and whatever was under way goes on at
+    the next start.
 
     Takes about as long to begin as verify takes to read MODEL and FILE: MovieLens-1M takes 11 s.
 
     Needs the extra service: pip install "alteraser[service]".
 
     Example: alteraser serve --state state --model model --data ratings.csv
+
+    Example: alteraser serve --state state --model model --data bought.csv --relation
+    views=views.csv --user-features users.csv
     """
     interrupts.end_on_sigterm()
     require_service()
@@ -159,6 +172,8 @@ def serve(
             "--model and --data go together: the model, and the interactions it was trained on"
         )
     outside = Outside.of(callback_host or (), opendsr_domain, opendsr_certificate, opendsr_key)
+    if model is None:
+        beside.refuse("goes with --model and --data")
     there = (state / "state.json").exists()
     if model is not None and data is not None:
         if there:
@@ -169,7 +184,7 @@ def serve(
                 opened.close()
         else:
             with Screen(json, quiet).phase("make", f"making {state} of {model} and {data}"):
-                create(state, model, data, rate=rate_limit)
+                create(state, model, data, sources_of(model, beside), rate=rate_limit)
     if database is not None:
         from alteraser.service.place import move
 
@@ -192,6 +207,21 @@ def serve(
         outside=outside,
         announce=announce,
     )
+
+
+def sources_of(model: Path, beside: Beside) -> Sources | None:
+    """The files that a model of several sources learned from; None for one of another kind.
+
+    Raises InvalidInput where they are given to such a one.
+    """
+    from alteraser.cli.relational.sources import load
+    from alteraser.models.folder import kind_at
+
+    kind = kind_at(model)
+    if kind == COMPOSITE:
+        return beside.of(load(model))
+    beside.refuse(f"means nothing to a model of kind {kind or 'unknown'}, which knows DATA alone")
+    return None
 
 
 def require_service() -> None:

@@ -6,6 +6,12 @@ file and command.
     {"sessions": ["s3"]}    {"baskets": ["b7"]}, of whoever has one of that name
         {"user": 1, "sessions": ["s3"]}, of this user alone
 
+and where the model learned from several sources
+
+    {"users": [1], "from": "views"}    of one of them alone; all others mean every source
+    {"entity": {"table": "tag", "id": "jazz"}}, {"entities": […]}    everywhere
+    {"attributes": ["user:age"]}, {"attributes": ["user:age"], "users": [1]}    what is known
+
 with optional ``regulation`` (gdpr, ccpa), ``due`` (earlier than the regulation's), ``hold``: true,
 or a list of pairs that a legal hold keeps. A field that is not known is refused, and a missing one
 never means "all".
@@ -14,7 +20,7 @@ never means "all".
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
@@ -25,17 +31,35 @@ from alteraser.data.ids import as_id_array
 from alteraser.data.selection import Selection, Window
 from alteraser.errors import InvalidInput, ResourceLimit
 from alteraser.ledger.due import REGULATIONS, moment
+from alteraser.ledger.ids import Id, IdType, id_of
+from alteraser.ledger.sources import (
+    SEVERAL,
+    DeclaredSources,
+    attribute,
+    ends,
+    entity,
+    in_order,
+    source_of,
+)
 
 IDS = 100_000
 """Ids, or pairs of them, in a request"""
-LENGTH = 64 * 1024
-"""Bytes of an id"""
 GROUPS = ("sessions", "baskets")
-SCOPES = ("users", "items", "pairs", *GROUPS, "user")
-FIELDS = frozenset({*SCOPES, "since", "until", "regulation", "due", "hold"})
+SCOPES = ("users", "items", "pairs", *GROUPS, "user", *SEVERAL)
+FIELDS = frozenset({*SCOPES, "from", "since", "until", "regulation", "due", "hold"})
 
-Id = int | str
-IdType = Literal["int64", "string"]
+AskedKind = Literal[
+    "users",
+    "items",
+    "pairs",
+    "window",
+    "sessions",
+    "baskets",
+    "events",
+    "entities",
+    "attributes",
+    "parts",
+]
 
 
 @dataclass(frozen=True)
@@ -48,16 +72,19 @@ class Declared:
     """The largest of the interactions' times, which tells their unit; None: they have none"""
     groups: tuple[str, IdType] | None = None
     """``sessions`` or ``baskets`` and what their ids are; None: they have none"""
+    sources: DeclaredSources | None = None
+    """Where the model learned from several; None: from interactions alone"""
 
 
 @dataclass(frozen=True)
 class Asked:
     """A request that can be done."""
 
-    kind: Literal["users", "items", "pairs", "window", "sessions", "baskets", "events"]
+    kind: AskedKind
     names: tuple[Any, ...]
-    """Distinct ids, or (user, item) pairs, sorted; of events, which a restored state asks for
-    alone, (user, item, group, time), each of the last None where the data have none"""
+    """Distinct ids, or (user, item) pairs, sorted; (table, id) of entities, ``table:feature`` of
+    attributes; of events and parts, which a restored state alone asks for, (user, item, group,
+    time), each of the last None where the data have none, and what ``data.side.parts`` tells"""
     since: int | str | None = None
     until: int | str | None = None
     kept: tuple[tuple[Id, Id], ...] = ()
@@ -67,6 +94,10 @@ class Asked:
     due: datetime | None = None
     user: Id | None = None
     """Whose sessions or baskets alone; None: everybody's of these names"""
+    source: str | None = None
+    """The relation of which alone; None: every source"""
+    of: tuple[Id, ...] | None = None
+    """Whose attributes alone; None: everybody's"""
 
     @property
     def document(self) -> str:
@@ -80,7 +111,8 @@ class Asked:
             if value is not None
         }
         body |= {"kept": self.kept} if self.kept else {}
-        body |= {} if self.user is None else {"user": self.user}
+        further = {"user": self.user, "from": self.source, "of": self.of}
+        body |= {name: value for name, value in further.items() if value is not None}
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
@@ -89,8 +121,9 @@ class Asked:
         body = json.loads(document)
         names = tuple(tuple(name) if isinstance(name, list) else name for name in body["names"])
         kept = tuple((user, item) for user, item in body.get("kept", ()))
-        since, until, user = (body.get(name) for name in ("since", "until", "user"))
-        return cls(body["kind"], names, since, until, kept, user=user)
+        since, until, user, source = (body.get(name) for name in ("since", "until", "user", "from"))
+        of = tuple(body["of"]) if "of" in body else None
+        return cls(body["kind"], names, since, until, kept, user=user, source=source, of=of)
 
     @property
     def selection(self) -> Selection:
@@ -132,23 +165,18 @@ def asked(body: Any, declared: Declared) -> Asked:
             "unknown_field",
             f"{len(unknown)} field(s) not known; known are {', '.join(sorted(FIELDS))}",
         )
-    given = [name for name in SCOPES if name in body]
-    of_user = len(given) == 2 and given[0] in GROUPS and given[1] == "user"
-    if not given:
-        raise _invalid("scope_missing", f"name what is to be forgotten: one of {', '.join(SCOPES)}")
-    if len(given) > 1 and not of_user:
-        raise _invalid(
-            "scope_ambiguous", f"{' and '.join(given)} in one request: send one for each"
-        )
+    scope, beside = _scopes(body)
+    source = source_of(body, scope, declared.sources)
     regulation = body.get("regulation", "gdpr")
     if regulation not in REGULATIONS:
         raise _invalid("regulation", f"regulation: expected one of {', '.join(REGULATIONS)}")
     held, kept = _hold(body.get("hold", False), declared)
     due = _due(body.get("due"))
-    since, until = _window(body, given[0], declared)
+    since, until = _window(body, beside or scope, declared)
+    of_user, of_some = scope in GROUPS and beside is not None, scope == "attributes"
     return Asked(
-        _kind(given[0], since, until),
-        _names(given[0], body[given[0]], declared),
+        _kind(scope, since, until),
+        _names(scope, body[scope], declared, source),
         since,
         until,
         kept,
@@ -156,18 +184,51 @@ def asked(body: Any, declared: Declared) -> Asked:
         regulation,
         due,
         id_of(body["user"], declared.users, "user") if of_user else None,
+        source,
+        _of(beside, body, declared) if of_some and beside is not None else None,
     )
 
 
+def _scopes(body: Mapping[str, Any]) -> tuple[str, str | None]:
+    """(what is asked for, whose of it alone); InvalidInput where that is nothing, or several
+    things.
+    """
+    given = [name for name in SCOPES if name in body]
+    if not given:
+        raise _invalid("scope_missing", f"name what is to be forgotten: one of {', '.join(SCOPES)}")
+    if len(given) == 1:
+        return given[0], None
+    first, second = given[0], given[1]
+    if len(given) == 2 and first in GROUPS and second == "user":
+        return first, second
+    if len(given) == 2 and second == "attributes" and first in ("users", "items", "user"):
+        return second, first
+    raise _invalid("scope_ambiguous", f"{' and '.join(given)} in one request: send one for each")
+
+
+def _of(scope: str, body: Mapping[str, Any], declared: Declared) -> tuple[Id, ...]:
+    """Whose attributes; InvalidInput for those of another table."""
+    table = "item" if scope == "items" else "user"
+    if any(not name.startswith(f"{table}:") for name in body["attributes"]):
+        raise _invalid("attributes", f"attributes: {scope} go with those of {table}s")
+    return _names(scope, body[scope], declared)
+
+
 def _kind(scope: str, since: Any, until: Any) -> Any:
+    if scope == "entity":
+        return "entities"
     if scope != "user":
         return scope
     return "users" if since is None and until is None else "window"
 
 
-def _names(scope: str, given: Any, declared: Declared) -> tuple[Any, ...]:
+def _names(
+    scope: str, given: Any, declared: Declared, source: str | None = None
+) -> tuple[Any, ...]:
     if scope == "user":
         return (id_of(given, declared.users, "user"),)
+    if scope == "entity":
+        return (entity(given, declared.sources),)
     if not isinstance(given, list):
         raise _invalid("type", f"{scope}: expected a list")
     if not given:
@@ -176,12 +237,24 @@ def _names(scope: str, given: Any, declared: Declared) -> tuple[Any, ...]:
         raise ResourceLimit(
             f"{scope}: {len(given):,} in one request, at most {IDS:,}", code="too_many_ids"
         )
+    if scope == "pairs" and source is not None:
+        return tuple(sorted({ends(pair, declared.sources, source) for pair in given}, key=in_order))
+    read = _reader(scope, declared)
+    return tuple(sorted({read(each) for each in given}))
+
+
+def _reader(scope: str, declared: Declared) -> Callable[[Any], Any]:
+    """What makes a name of an element of a list."""
+    if scope == "entities":
+        return lambda given: entity(given, declared.sources)
+    if scope == "attributes":
+        return lambda given: attribute(given, declared.sources)
     if scope == "pairs":
-        return tuple(sorted({_pair(pair, declared, scope) for pair in given}))
+        return lambda given: _pair(given, declared, scope)
     side = declared.users if scope == "users" else declared.items
     if scope in GROUPS:
         side = _groups(scope, declared)
-    return tuple(sorted({id_of(value, side, scope) for value in given}))
+    return lambda given: id_of(given, side, scope)
 
 
 def _groups(scope: str, declared: Declared) -> IdType:
@@ -196,31 +269,6 @@ def _pair(pair: Any, declared: Declared, where: str) -> tuple[Id, Id]:
     if not isinstance(pair, list) or len(pair) != 2:
         raise _invalid("type", f"{where}: expected [user, item] for each")
     return id_of(pair[0], declared.users, where), id_of(pair[1], declared.items, where)
-
-
-def id_of(value: Any, kind: IdType, where: str) -> Id:
-    """``value`` as an id of its type; InvalidInput or ResourceLimit. Nothing is converted."""
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise _invalid("type", f"{where}: an id is a {_words(kind)}, found {_kind_of(value)}")
-    if isinstance(value, str) != (kind == "string"):
-        raise _invalid(
-            "id_type", f"{where}: the ids here are {_words(kind)}s, found a {_kind_of(value)}"
-        )
-    if isinstance(value, int):
-        if not -(2**63) <= value < 2**63:
-            raise _invalid("number_range", f"{where}: an id beyond 64 bits")
-        return value
-    if value == "*":
-        raise _invalid("wildcard", f"{where}: '*' is no id; there is no way to name all")
-    try:
-        size = len(value.encode("utf-8"))
-    except UnicodeEncodeError:
-        raise _invalid("encoding", f"{where}: an id that is not valid Unicode text") from None
-    if size > LENGTH:
-        raise ResourceLimit(
-            f"{where}: an id of {size:,} bytes, at most {LENGTH:,}", code="string_too_long"
-        )
-    return value
 
 
 def _hold(given: Any, declared: Declared) -> tuple[bool, tuple[tuple[Id, Id], ...]]:
@@ -267,22 +315,6 @@ def _window(body: Mapping[str, Any], scope: str, declared: Declared) -> tuple[An
     except InvalidInput as cause:
         raise _invalid("window", cause.message.replace("--", "")) from None
     return since, until
-
-
-def _words(kind: IdType) -> str:
-    return "whole number" if kind == "int64" else "text"
-
-
-def _kind_of(value: Any) -> str:
-    names = {
-        bool: "truth value",
-        int: "whole number",
-        float: "fraction",
-        str: "text",
-        list: "list",
-        dict: "object",
-    }
-    return names.get(type(value), "null")
 
 
 def _invalid(code: str, message: str) -> InvalidInput:

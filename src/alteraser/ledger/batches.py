@@ -255,6 +255,11 @@ def again(connection: Connection, lease: Lease, batch: Batch, now: datetime) -> 
     return row_of(connection, batch.number)
 
 
+def nothing_found(counts: Mapping[str, int]) -> bool:
+    """Whether a request that came to ``counts`` took nothing away."""
+    return counts["interactions"] == 0 and not counts.get("values")
+
+
 def _found(connection: Connection, version: str, counts: Mapping[str, Mapping[str, int]]) -> None:
     if counts:
         connection.execute(
@@ -293,7 +298,7 @@ def complete(connection: Connection, lease: Lease, batch: Batch, now: datetime) 
     """
     check(connection, lease)
     part = rows_in(connection, batch.number, states.RECEIPTED)
-    nothing = [row.id for row in part if json.loads(row.counts)["interactions"] == 0]
+    nothing = [row.id for row in part if nothing_found(json.loads(row.counts))]
     of_requests.happen(connection, nothing, "find nothing", now, batch=batch.number, selection=None)
     last = of_requests.happen_in(
         connection,

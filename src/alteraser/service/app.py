@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import alteraser
+from alteraser.data.side.spec import words_of
 from alteraser.errors import (
     AltEraserError,
     DependencyMissing,
@@ -37,7 +38,7 @@ from alteraser.service import console, erasing, metrics, openapi, opendsr, traci
 from alteraser.service.ingest import from_body, ingest
 from alteraser.service.outside import Outside
 from alteraser.service.problems import OF_THE_DISK, ProblemDetails, answer, problem
-from alteraser.service.serving import Serving
+from alteraser.service.serving import Serving, for_somebody
 from alteraser.service.state import State, added_rows
 
 T = TypeVar("T")
@@ -203,7 +204,7 @@ class Api:
         version = self.serving.current()
         with self.state.database.reading() as connection:
             waiting = [row.file for row in metrics.waiting(connection)]
-        whole = erasing.learned(version.data, added_rows(self.state, version, waiting))
+        whole = erasing.learned(version.held, added_rows(self.state, version, waiting))
         counts = erasing.find(whole, [wanted]).counts[0]
         now = self.state.clock()
         end = due(now, wanted.regulation, wanted.due)
@@ -473,19 +474,42 @@ def _without_counts(document: dict[str, Any]) -> dict[str, Any]:
 def _add_models(app: FastAPI, api: Api) -> None:
     @app.get("/v1/recommendations/{user:path}", tags=["model"])
     async def recommendations(
-        request: Request, user: str, k: int = 10, scores: bool = False
+        request: Request, user: str, k: int = 10, scores: bool = False, context: str | None = None
     ) -> Response:
-        """The best items for a user from the served version. Scores are for the scope admin."""
+        """The best items for a user from the served version, or for one of whom it knows features
+        alone. ``context``: weekday=monday,daytime=evening, where the model tells contexts apart.
+        Scores are for the scope admin.
+        """
         scope = "admin" if scores else "recommend"
         look = await api.looked(
             request.headers.get("authorization"),
             scope,
             lambda connection, key: api.serving.look(connection, user),
         )
-        answer = partial(api.serving.recommend, user, k, scores=scores, look=look)
+        words = {} if context is None else _words(context)
+        answer = partial(api.serving.recommend, user, k, scores=scores, look=look, context=words)
         return JSONResponse(
             answer() if api.serving.quick(look) else await run_in_threadpool(answer)
         )
+
+    @app.post("/v1/recommendations", tags=["model"])
+    async def of_features(request: Request) -> JSONResponse:
+        """The best items for somebody new, by features of users that the model was trained with.
+        Nothing of it is kept. Scores are for the scope admin.
+        """
+        given = request.headers.get("authorization")
+        await api.admitted(given, "recommend")
+        content = await content_of(request, bodies.BODY)
+
+        def work() -> dict[str, Any]:
+            wanted = for_somebody(bodies.parse(content))
+            scope = "admin" if wanted["scores"] else "recommend"
+            look = api.read(
+                given, scope, lambda connection, key: api.serving.look(connection, None)
+            )
+            return api.serving.of_features(**wanted, look=look)
+
+        return JSONResponse(await run_in_threadpool(work))
 
     @app.get("/v1/recommendations", tags=["model"])
     def of_segment(request: Request, segment: str, k: int = 10, scores: bool = False) -> Any:
@@ -531,19 +555,27 @@ def _add_models(app: FastAPI, api: Api) -> None:
 
     @app.post("/v1/interactions", status_code=202, tags=["model"])
     async def interactions(request: Request) -> JSONResponse:
-        """Take new interactions in; they are learned with the next batch. What was erased before is
-        left out.
+        """Take new interactions in, or rows of another relation; they are learned with the next
+        batch. What was erased before is left out.
         """
         given = request.headers.get("authorization")
         await api.admitted(given, "ingest")
         content = await content_of(request, bodies.BULK)
 
         def work() -> dict[str, int]:
-            rows = from_body(bodies.parse(content), api.state.declared)
+            sent = from_body(bodies.parse(content), api.state.declared)
             api.write(given, "ingest", lambda connection, key: None)
-            return ingest(api.state, api.serving.current(), rows)
+            return ingest(api.state, api.serving.current(), sent.rows, sent.relation)
 
         return JSONResponse(await run_in_threadpool(work), 202)
+
+
+def _words(text: str) -> dict[str, str]:
+    """``weekday=monday,daytime=evening``; InvalidInput."""
+    try:
+        return words_of(text, "context")
+    except InvalidInput as cause:
+        raise InvalidInput(cause.message, code="context") from cause
 
 
 def _add_operation(app: FastAPI, api: Api) -> None:

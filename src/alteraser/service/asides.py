@@ -21,6 +21,7 @@ from alteraser.ledger.schema import events, requests
 
 OWED = frozenset({states.QUEUED, states.EXECUTING, states.SCRUBBED, states.CHECKED})
 """Verified, and not served yet"""
+ENTITIES = ("user", "item")
 AT_ONCE = 500
 """Requests that one statement names"""
 
@@ -44,7 +45,8 @@ class Aside:
     parts: Mapping[Any, Asked] = field(default_factory=dict)
     """Of whom something stays → what of theirs goes"""
     groups: Asked | None = None
-    """Sessions or baskets, whosever they are, or items of which a hold keeps pairs"""
+    """Sessions or baskets, whosever they are, items of which a hold keeps pairs, or rows of a
+    source"""
 
 
 class Asides:
@@ -129,6 +131,10 @@ def _aside(selection: str | None) -> Aside:
     if selection is None:
         return Aside()
     asked = Asked.read(selection)
+    if asked.kind == "attributes":  # what is known of somebody is in no list
+        return Aside()
+    if asked.source is not None or asked.kind in ("entities", "parts"):
+        return _of_sources(asked)
     if asked.kind == "items":  # of which a hold keeps pairs: it stays, with those who have these
         return Aside(groups=asked) if asked.kept else Aside(items=frozenset(asked.names))
     if asked.kind == "users" and not asked.kept:
@@ -136,6 +142,20 @@ def _aside(selection: str | None) -> Aside:
     if asked.kind in GROUPS:
         return Aside(groups=asked) if asked.user is None else Aside(parts={asked.user: asked})
     return Aside(parts=_parts(asked))
+
+
+def _of_sources(asked: Asked) -> Aside:
+    """Where the model learned from several sources: users and items who go everywhere; of all else
+    it is looked up whose it is.
+    """
+    if asked.kind != "entities" or asked.kept:
+        return Aside(groups=asked)
+    whole = {
+        table: frozenset(name for of, name in asked.names if of == table) for table in ENTITIES
+    }
+    rest = tuple(name for name in asked.names if name[0] not in ENTITIES)
+    users, items = (whole[table] for table in ENTITIES)
+    return Aside(users, items, groups=replace(asked, names=rest) if rest else None)
 
 
 def _parts(asked: Asked) -> dict[Any, Asked]:

@@ -7,10 +7,12 @@ from __future__ import annotations
 import hashlib
 import io
 import math
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import Connection
@@ -19,28 +21,44 @@ from alteraser.data.files import replace_file
 from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
 from alteraser.data.selection import UNITS, moment, unit_of
+from alteraser.data.side.given import MAIN
+from alteraser.data.side.holding import Addition, HeldSources
 from alteraser.engines.store.version import Version
 from alteraser.errors import Conflict, InvalidInput, ResourceLimit
 from alteraser.ledger import ingests
-from alteraser.ledger.asked import Declared, id_of
+from alteraser.ledger.asked import Declared
+from alteraser.ledger.ids import id_of
 from alteraser.models.factorization.magnitudes import LEAST, MOST
+from alteraser.service import ingest_several
 from alteraser.service.erasing import there_already
-from alteraser.service.state import State
+from alteraser.service.state import State, erased_before
 
 ROWS = 100_000
 FIELDS = frozenset({"user", "item", "timestamp", "value", "segment", "session", "basket"})
 
 
-def from_body(body: Any, declared: Declared) -> list[dict[str, Any]]:
-    """The rows of ``{"interactions": [{"user": …, "item": …, "timestamp"?: …, "value"?: …}]}``;
-    InvalidInput.
+@dataclass(frozen=True)
+class Sent:
+    """The rows of a body, and which relation they are of."""
+
+    rows: list[dict[str, Any]]
+    relation: str = MAIN
+
+
+def from_body(body: Any, declared: Declared) -> Sent:
+    """``{"interactions": [{"user": …, "item": …, "timestamp"?: …, "value"?: …}]}``, and where the
+    model learned from several sources ``"relation"``: of which they are; InvalidInput.
     """
+    several = declared.sources is not None
     if (
         not isinstance(body, dict)
-        or body.keys() != {"interactions"}
+        or not {"interactions"} <= body.keys() <= {"interactions", "relation"}
         or not isinstance(body["interactions"], list)
     ):
         raise _invalid("body", 'expected {"interactions": [{"user": …, "item": …}]}')
+    relation = body.get("relation", MAIN)
+    if not isinstance(relation, str) or (relation != MAIN and not several):
+        raise _invalid("unknown_relation", "relation: there is data, and no other")
     rows = body["interactions"]
     if not rows:
         raise _invalid("scope_empty", "interactions: the list is empty")
@@ -49,27 +67,48 @@ def from_body(body: Any, declared: Declared) -> list[dict[str, Any]]:
             f"interactions: {len(rows):,} at once, at most {ROWS:,}", code="too_many_rows"
         )
     for place, row in enumerate(rows):
-        if not isinstance(row, dict) or not {"user", "item"} <= row.keys() <= FIELDS:
+        if not isinstance(row, dict) or (
+            not several and not {"user", "item"} <= row.keys() <= FIELDS
+        ):
             raise _invalid(
                 "unknown_field",
                 f"interactions[{place}]: expected user and item, and timestamp, value, segment, "
                 "session or basket",
             )
-        id_of(row["user"], declared.users, f"interactions[{place}].user")
-        id_of(row["item"], declared.items, f"interactions[{place}].item")
-        value = row.get("value", 1)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not math.isfinite(value)
-        ):
-            raise _invalid("value", f"interactions[{place}].value: expected a finite number")
-    return rows
+        if not several:
+            id_of(row["user"], declared.users, f"interactions[{place}].user")
+            id_of(row["item"], declared.items, f"interactions[{place}].item")
+        _check_value(row.get("value", 1), place)
+    return Sent(rows, relation)
 
 
-def ingest(state: State, version: Version, rows: list[dict[str, Any]]) -> dict[str, int]:
+def _check_value(value: Any, place: int) -> None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value):
+        raise _invalid("value", f"interactions[{place}].value: expected a finite number")
+
+
+def ingest(
+    state: State, version: Version, rows: list[dict[str, Any]], relation: str = MAIN
+) -> dict[str, int]:
     """``take`` the rows of a body."""
+    if isinstance(version.held, HeldSources):
+        found = ingest_several.from_rows(state, version, relation, rows, _ticks)
+        return _take_rows(state, version, *found)
     return take(state, version, _interactions(state, version, rows))
+
+
+def ingest_file(state: State, version: Version, path: Path, relation: str) -> dict[str, int]:
+    """``take`` the rows of a file, in columns as those that the state was made from."""
+    if isinstance(version.held, HeldSources):
+        found = ingest_several.from_file(state, version, relation, path)
+        return _take_rows(state, version, *found)
+    if relation != MAIN:
+        raise InvalidInput(
+            f"--relation {relation}: the model here learned from interactions alone",
+            code="unknown_relation",
+        )
+    return take(state, version, read(state, version, path))
 
 
 def read(state: State, version: Version, path: Path) -> Interactions:
@@ -104,23 +143,46 @@ def take(state: State, version: Version, data: Interactions) -> dict[str, int]:
         "erased_before": int(back.sum()),
         "left_out": data.unrated,
     }
-    if new.count:
-        content = io.BytesIO()
-        pq.write_table(new.to_table(), content, compression="zstd")
-        digest = hashlib.sha256(content.getvalue()).hexdigest()[:32]
-        name = f"{digest}-{int(state.clock().timestamp() * 1e6)}.parquet"
-        replace_file(state.folders.added / name, content.getvalue())
-
-        def added(connection: Connection) -> int:
-            # a service that began meanwhile swept what nobody knew
-            if not (state.folders.added / name).exists():
-                raise Conflict(
-                    "the service is starting; send the interactions again", code="starting"
-                )
-            return ingests.add(connection, name, new.count, state.clock())
-
-        state.database.together(added)
+    _keep(state, new.to_table(), new.count)
     return counts
+
+
+def _take_rows(state: State, version: Version, added: Addition, left_out: int) -> dict[str, int]:
+    """``take`` of rows of a relation."""
+    assert isinstance(version.held, HeldSources)
+    for name in ("confidence", "target"):
+        column = getattr(version.held.reading, name)
+        if added.relation == MAIN and column is not None:
+            _check_range(added.table[column].to_numpy())
+    ingest_several.check(version, added)
+    back, known = erased_before(state, version, added), version.held.known(added)
+    new = added.table.filter(pa.array(~back & ~known))
+    _keep(state, replace(added, table=new).to_table(), new.num_rows)
+    return {
+        "accepted": new.num_rows,
+        "known": int((known & ~back).sum()),
+        "erased_before": int(back.sum()),
+        "left_out": left_out,
+    }
+
+
+def _keep(state: State, table: pa.Table, count: int) -> None:
+    """``count`` new rows, durable when this returns."""
+    if not count:
+        return
+    content = io.BytesIO()
+    pq.write_table(table, content, compression="zstd")
+    digest = hashlib.sha256(content.getvalue()).hexdigest()[:32]
+    name = f"{digest}-{int(state.clock().timestamp() * 1e6)}.parquet"
+    replace_file(state.folders.added / name, content.getvalue())
+
+    def added(connection: Connection) -> int:
+        # a service that began meanwhile swept what nobody knew
+        if not (state.folders.added / name).exists():
+            raise Conflict("the service is starting; send the interactions again", code="starting")
+        return ingests.add(connection, name, count, state.clock())
+
+    state.database.together(added)
 
 
 def _in_range(data: Interactions) -> None:
@@ -129,13 +191,16 @@ def _in_range(data: Interactions) -> None:
     """
     for name in ("confidence", "target"):
         values = getattr(data, name)
-        if values is None:
-            continue
-        sizes = np.abs(values)
-        if np.any((sizes > MOST) | ((sizes < LEAST) & (sizes > 0))):
-            raise _invalid(
-                "value", f"a value out of range: expected 0, or sizes from {LEAST:g} to {MOST:g}"
-            )
+        if values is not None:
+            _check_range(values)
+
+
+def _check_range(values: npt.NDArray[Any]) -> None:
+    sizes = np.abs(values)
+    if np.any((sizes > MOST) | ((sizes < LEAST) & (sizes > 0))):
+        raise _invalid(
+            "value", f"a value out of range: expected 0, or sizes from {LEAST:g} to {MOST:g}"
+        )
 
 
 def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) -> Interactions:
@@ -222,8 +287,6 @@ def _rows(data: Interactions) -> int:
 
 
 def _with_count(data: Interactions, left_out: int) -> Interactions:
-    from dataclasses import replace
-
     return replace(data, unrated=left_out)
 
 

@@ -12,6 +12,22 @@ ID = {"oneOf": [{"type": "integer", "format": "int64"}, {"type": "string", "maxL
 IDS = {"type": "array", "minItems": 1, "maxItems": 100_000, "items": ID}
 PAIR = {"type": "array", "minItems": 2, "maxItems": 2, "items": ID}
 PAIRS = {"type": "array", "minItems": 1, "maxItems": 100_000, "items": PAIR}
+FROM = {
+    "type": "string",
+    "description": "Of this relation alone, where the model learned from several sources",
+}
+ENTITY = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["table", "id"],
+    "properties": {"table": {"type": "string"}, "id": ID},
+}
+ATTRIBUTES = {
+    "type": "array",
+    "minItems": 1,
+    "items": {"type": "string", "description": "table:feature, such as user:age"},
+}
+WORDS = {"type": "object", "additionalProperties": {"type": "string"}}
 WHEN = {"oneOf": [{"type": "integer"}, {"type": "string"}]}
 OPTIONS = {
     "regulation": {"type": "string", "enum": ["gdpr", "ccpa"]},
@@ -21,7 +37,7 @@ OPTIONS = {
 
 
 def _scope(**fields: Any) -> dict[str, Any]:
-    required = [name for name in fields if name not in ("since", "until")]
+    required = [name for name in fields if name not in ("since", "until", "from")]
     return {
         "type": "object",
         "additionalProperties": False,
@@ -33,21 +49,52 @@ def _scope(**fields: Any) -> dict[str, Any]:
 BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("/v1/requests", "post"): {
         "oneOf": [
-            _scope(users=IDS),
-            _scope(items=IDS),
-            _scope(pairs=PAIRS),
-            _scope(user=ID, since=WHEN, until=WHEN),
+            _scope(users=IDS, **{"from": FROM}),
+            _scope(items=IDS, **{"from": FROM}),
+            _scope(pairs=PAIRS, **{"from": FROM}),
+            _scope(user=ID, since=WHEN, until=WHEN, **{"from": FROM}),
             _scope(sessions=IDS),
             _scope(baskets=IDS),
             _scope(user=ID, sessions=IDS),
             _scope(user=ID, baskets=IDS),
+            _scope(entity=ENTITY),
+            _scope(entities={"type": "array", "minItems": 1, "maxItems": 100_000, "items": ENTITY}),
+            _scope(attributes=ATTRIBUTES),
+            _scope(attributes=ATTRIBUTES, users=IDS),
+            _scope(attributes=ATTRIBUTES, items=IDS),
+            _scope(attributes=ATTRIBUTES, user=ID),
         ]
+    },
+    ("/v1/recommendations", "post"): {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["features"],
+        "properties": {
+            "features": {
+                "type": "object",
+                "minProperties": 1,
+                "additionalProperties": {
+                    "oneOf": [
+                        {"type": "number"},
+                        {"type": "string"},
+                        {"type": "array", "items": {"type": "string"}},
+                    ]
+                },
+            },
+            "context": WORDS,
+            "k": {"type": "integer", "minimum": 1, "maximum": 1000},
+            "scores": {"type": "boolean"},
+        },
     },
     ("/v1/interactions", "post"): {
         "type": "object",
         "additionalProperties": False,
         "required": ["interactions"],
         "properties": {
+            "relation": {
+                "type": "string",
+                "description": "Which relation these are rows of; without it the interactions",
+            },
             "interactions": {
                 "type": "array",
                 "minItems": 1,
@@ -55,10 +102,14 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
                 "items": {
                     "type": "object",
                     "additionalProperties": False,
-                    "required": ["user", "item"],
+                    "anyOf": [{"required": ["user", "item"]}, {"required": ["head", "tail"]}],
                     "properties": {
                         "user": ID,
                         "item": ID,
+                        "head": ID,
+                        "relation": ID,
+                        "tail": ID,
+                        "context": WORDS,
                         "timestamp": WHEN,
                         "value": {"type": "number"},
                         "segment": ID,
@@ -66,7 +117,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
                         "basket": ID,
                     },
                 },
-            }
+            },
         },
     },
     ("/v1/webhooks", "post"): {

@@ -9,6 +9,9 @@ from for this person:
     counts of a person                      the state without what goes
     factors                                 A_u⁻¹ b_u of what is left, at the served items
     what is trained by steps                nothing: their served scores
+    several sources                         nothing: of a feature, a graph or another relation that
+                                            goes everybody's rows may be others, and no bound is
+                                            known
 
 and whatever was asked to go is in none of it, though nothing of the model says any more that they
 had it.
@@ -16,7 +19,7 @@ had it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +29,9 @@ import numpy.typing as npt
 from alteraser.data.deletion import Deletion
 from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Selection
+from alteraser.data.side.given import ITEM, USER
+from alteraser.data.side.holding import HeldSources
+from alteraser.data.side.parts import Places, shared
 from alteraser.engines.store.version import Version
 from alteraser.errors import NotFound
 from alteraser.ledger.asked import Asked
@@ -34,7 +40,8 @@ from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
 from alteraser.models.protocol import Ranking
 from alteraser.models.ranking import fill_best, mask_seen
-from alteraser.service.erasing import find
+from alteraser.models.relational.composite import CompositeModel
+from alteraser.service.erasing import find, going
 from alteraser.solvers.rows.ah_newton import AHNewton
 from alteraser.solvers.rows.protocol import padded
 
@@ -42,16 +49,24 @@ Array = npt.NDArray[Any]
 
 
 def list_of_remaining(
-    version: Version, row: int, asked: Sequence[Asked], k: int, ranking: Ranking
+    version: Version,
+    row: int,
+    asked: Sequence[Asked],
+    k: int,
+    ranking: Ranking,
+    context: Mapping[str, str] | None = None,
 ) -> tuple[Array, Array, int]:
     """(item rows, scores) of the best ``k`` items for the user in ``row`` without what ``asked``
     name, as ``top_items`` gives them, and how many of their interactions these are. ``ranking`` is
     the version's.
 
     Of the data only what this user has is looked at, unless the model makes somebody's list from
-    what others have. NotFound where nothing of the user would be left.
+    what others have. NotFound where nothing of the user would be left. ``context``: of a model that
+    tells contexts apart.
     """
     data, model = version.data, version.model
+    if isinstance(version.held, HeldSources):
+        return _of_sources(version, row, asked, k, ranking, context or {})
     mine = data.only(row) if asked else None
     gone = None if mine is None else find(mine, asked, times=_times(data)).gone
     if mine is None or gone is None or not gone.any():
@@ -66,6 +81,55 @@ def list_of_remaining(
     return items[shown][:k], scores[shown][:k], removed.count
 
 
+def _of_sources(
+    version: Version,
+    row: int,
+    asked: Sequence[Asked],
+    k: int,
+    ranking: Ranking,
+    context: Mapping[str, str],
+) -> tuple[Array, Array, int]:
+    """``list_of_remaining`` by the served rows: what was asked to go is hidden."""
+    held, model = version.held, version.model
+    assert isinstance(held, HeldSources)
+    assert isinstance(model, CompositeModel)
+    hidden, count = np.empty(0, np.int64), 0
+    if asked:
+        found = held.lookup.entities(USER, model.users.ids_of([row]).to_pylist())[0]
+        mine: Places = {source: at for source, at in found.items() if isinstance(source, str)}
+        goes = shared(mine, going(held, asked))
+        count = sum(at.size for at in goes.values())
+        if count and count == sum(at.size for at in mine.values()):
+            raise NotFound("there is no such user", code="user")
+        hidden = _items_at(held, goes)
+    if context:
+        hidden = np.union1d(hidden, _items(version.data, row))
+        return *best_without(model.only(row).in_context(context), hidden, k), count
+    items, scores = ranking(np.array([row]), k=k + len(hidden))
+    shown = ~np.isin(items[0], hidden)
+    return items[0][shown][:k], scores[0][shown][:k], count
+
+
+def best_without(model: CompositeModel, hidden: Array, k: int) -> tuple[Array, Array]:
+    """(item rows, scores) of the best ``k`` for the one user of ``model``, none of them
+    ``hidden``.
+    """
+    items, scores = model.top_items(np.array([0]), k=k + len(hidden))
+    shown = ~np.isin(items[0], hidden)
+    return items[0][shown][:k], scores[0][shown][:k]
+
+
+def _items_at(held: HeldSources, places: Places) -> Array:
+    """The items of some rows of relations between users and items."""
+    found = [np.empty(0, np.int64)]
+    for links in held.given.links:
+        ends = {links.source: links.heads, links.target: links.tails}
+        if links.name in places and ends.keys() == {USER, ITEM}:
+            known = held.given.entities[ITEM]
+            found.append(ends[ITEM].within(known, ITEM)[places[links.name]])
+    return np.concatenate(found)
+
+
 def _times(data: Interactions) -> Array | None:
     return data.timestamp if data.events is None else data.events.time
 
@@ -73,8 +137,22 @@ def _times(data: Interactions) -> Array | None:
 def whose(version: Version, asked: Asked) -> frozenset[int]:
     """Rows of the users of whom something goes by ``asked``."""
     data = version.data
+    if isinstance(version.held, HeldSources):
+        return _owners(version.held, going(version.held, [asked]))
     owners = data.user_rows if data.events is None else data.events.users
     return frozenset(np.unique(owners[find(data, [asked]).gone]).tolist())
+
+
+def _owners(held: HeldSources, places: Places) -> frozenset[int]:
+    """Rows of the users who are an end of some rows of relations."""
+    found: set[int] = set()
+    for links in held.given.links:
+        at = places.get(links.name)
+        for table, coded in ((links.source, links.heads), (links.target, links.tails)):
+            if at is not None and table == USER:
+                rows = coded.within(held.given.entities[USER], USER)[at]
+                found.update(np.unique(rows).tolist())
+    return frozenset(found)
 
 
 def _items(data: Interactions, row: int) -> Array:

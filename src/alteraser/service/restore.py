@@ -19,6 +19,8 @@ from sqlalchemy import Connection, func, select, update
 
 from alteraser.data.erased import named_rows
 from alteraser.data.files import atomic_directory, sha256_file
+from alteraser.data.side.holding import HeldSources
+from alteraser.data.side.parts import told
 from alteraser.engines.store import archive
 from alteraser.engines.store import version as on_disk
 from alteraser.engines.store.folders import Folders
@@ -276,12 +278,15 @@ def _follow(connection: Connection, rows: list[dict[str, Any]], state: State) ->
 
 def _returned(state: State, tombstones: Tombstones) -> list[tuple[Any, ...]]:
     """(user, item) of interactions of the state, learned or not, that were erased; of events
-    (user, item, group, time).
+    (user, item, group, time); of several sources what a part says.
     """
     version = state.load_serving()
     with state.database.reading() as connection:
         files = [row.file for row in ingests.waiting(connection)]
-    whole = erasing.learned(version.data, added_rows(state, version, files))
+    whole = erasing.learned(version.held, added_rows(state, version, files))
+    if isinstance(whole, HeldSources):
+        gone = tombstones.parts(state.hashing, whole.given)
+        return [name for _, _, name, _ in told(whole.given, gone)]
     back = tombstones.returned(state.hashing, whole)
     if whole.events is not None:
         return list(named_rows(whole.keep_rows(back)))
@@ -292,8 +297,11 @@ def _returned(state: State, tombstones: Tombstones) -> list[tuple[Any, ...]]:
 
 def _send(state: State, pairs: list[tuple[Any, ...]]) -> None:
     kind: Any = "events" if pairs and len(pairs[0]) > 2 else "pairs"
+    if pairs and isinstance(state.load_serving().held, HeldSources):
+        kind = "parts"
     for start in range(0, len(pairs), IDS):
-        wanted = Asked(kind, tuple(sorted(set(pairs[start : start + IDS]))))
+        names = set(pairs[start : start + IDS])
+        wanted = Asked(kind, tuple(sorted(names, key=repr if kind == "parts" else None)))
         sender = requests.Sender(
             SENDER, f"{start} {state.clock().isoformat()}", wanted.document.encode()
         )

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -14,14 +15,19 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
+from alteraser.data.side.attributes import Attributes, read_attributes
+from alteraser.data.side.given import USER
+from alteraser.data.side.holding import HeldSources
+from alteraser.data.side.spec import FeatureFile
 from alteraser.engines.store.version import Version
 from alteraser.errors import AltEraserError, InvalidInput, NotFound
 from alteraser.ledger import batches, schema, versions
 from alteraser.ledger.asked import Asked
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.protocol import Ranking
+from alteraser.models.relational.composite import CompositeModel
 from alteraser.service.asides import Asides
-from alteraser.service.remaining import list_of_remaining, whose
+from alteraser.service.remaining import best_without, list_of_remaining, whose
 from alteraser.service.state import State
 
 INTEGER = re.compile(r"0|-?[1-9][0-9]{0,18}")
@@ -31,6 +37,7 @@ KEPT = 10_000
 """Lists that are kept while their version is served"""
 QUICK = 0.002
 """Seconds that a list may take which is made while all others wait"""
+NONE = np.empty(0, np.int64)
 LOOK = 0.25
 """Seconds between two looks for a version that will be served"""
 
@@ -48,14 +55,16 @@ class _Served:
         self.whose = lru_cache(KEPT)(partial(whose, version))
 
     def _list(
-        self, row: int, k: int, left: tuple[Asked, ...]
+        self, row: int, k: int, left: tuple[Asked, ...], context: tuple[tuple[str, str], ...] = ()
     ) -> tuple[list[Any], list[float], int]:
         """Items, their scores, and how many interactions of the version they are made without:
         what ``left`` name.
         """
         ranking, began = self.ranking, time.perf_counter()
-        items, scores, without = list_of_remaining(self.version, row, left, k, ranking)
-        if not left:
+        items, scores, without = list_of_remaining(
+            self.version, row, left, k, ranking, dict(context)
+        )
+        if not left and not context:
             self.takes = time.perf_counter() - began
         listed = items >= 0
         names = self.version.model.items.ids_of(items[listed]).to_pylist()
@@ -99,6 +108,85 @@ def _without(
         return names, scores
     left = [(name, score) for name, score in zip(names, scores, strict=True) if name not in hidden]
     return [name for name, _ in left[:k]], [score for _, score in left[:k]]
+
+
+def for_somebody(body: Any) -> dict[str, Any]:
+    """``{"features": {"age": 31, "job": ["cook"]}, "context"?: {…}, "k"?: …, "scores"?: …}``;
+    InvalidInput.
+    """
+    known = {"features", "context", "k", "scores"}
+    if not isinstance(body, dict) or not {"features"} <= body.keys() <= known:
+        raise InvalidInput(
+            "expected features, and context, k or scores; of somebody who is known: GET "
+            "/v1/recommendations/USER",
+            code="unknown_field",
+        )
+    features, context = body["features"], body.get("context", {})
+    k, scores = body.get("k", 10), body.get("scores", False)
+    if not isinstance(features, dict) or not features:
+        raise InvalidInput('features: expected {"NAME": value}, one at least', code="features")
+    if not isinstance(context, dict) or not all(isinstance(x, str) for x in context.values()):
+        raise InvalidInput('context: expected {"NAME": "word"}', code="context")
+    if isinstance(k, bool) or not isinstance(k, int) or not isinstance(scores, bool):
+        raise InvalidInput("k: expected a whole number; scores: true or false", code="type")
+    return {"features": features, "k": k, "context": context, "scores": scores}
+
+
+def described(model: Any, features: Mapping[str, Any]) -> Attributes:
+    """``features`` as one user's; InvalidInput for those that ``model`` does not have, or that are
+    not of their kind.
+    """
+    columns = model.settings.features.get(USER, ()) if isinstance(model, CompositeModel) else ()
+    kinds = {x.column: x.kind for x in columns}
+    unknown = sorted(set(features) - kinds.keys())
+    if unknown or not kinds:
+        there = ", ".join(kinds) or "none: it was trained without features of users"
+        raise InvalidInput(f"features: of users the model here has {there}", code="features")
+    name, table = "user_id", {}
+    while name in kinds:
+        name += "_"
+    for column, value in features.items():
+        _check_feature(column, value, kinds[column])
+        table[column] = pa.array([value])
+    file = FeatureFile(pa.table({name: pa.array([0]), **table}), tuple(table), tuple(kinds.items()))
+    try:
+        return read_attributes(file, USER, name, option="features")
+    except InvalidInput as cause:
+        raise InvalidInput(f"features: {cause.message}", code="features") from cause
+
+
+def _check_feature(column: str, value: Any, kind: str) -> None:
+    words = isinstance(value, list) and all(isinstance(x, str) for x in value)
+    plain = isinstance(value, int | float | str) and not isinstance(value, bool)
+    if not (words or plain) or (words and kind == "number"):
+        expected = "a number" if kind == "number" else "text, or a list of texts"
+        raise InvalidInput(f"features.{column}: expected {expected}", code="features")
+
+
+def _known(version: Version, name: Any) -> Attributes:
+    """What is known of a user who has no row; NotFound where there is nothing."""
+    held = version.held
+    attributes = held.given.attributes.get(USER) if isinstance(held, HeldSources) else None
+    at = NONE if attributes is None or name is None else attributes.places([name])
+    if attributes is None or not at.size:
+        raise NotFound("there is no such user", code="user")
+    features = tuple(x.take(at) for x in attributes.features)
+    if all(x.missing.size for x in features):
+        raise NotFound("there is no such user", code="user")
+    return replace(attributes, entities=attributes.entities.take(at), features=features)
+
+
+def _in_words(model: Any, context: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """``context`` in an order of its own; InvalidInput, or NotFound, for one that the model does
+    not tell apart.
+    """
+    if context and not isinstance(model, CompositeModel):
+        raise InvalidInput("the model here tells no contexts apart", code="context")
+    try:
+        model.only(0).in_context(context) if context else None
+    except (InvalidInput, NotFound) as cause:
+        raise type(cause)(cause.message.replace("--", ""), code="context") from cause
+    return tuple(sorted(context.items()))
 
 
 class Serving:
@@ -200,14 +288,21 @@ class Serving:
         return int(user) if INTEGER.fullmatch(user) and -(2**63) <= int(user) < 2**63 else None
 
     def recommend(
-        self, user: str, k: int, *, scores: bool = False, look: LedgerLook | None = None
+        self,
+        user: str,
+        k: int,
+        *,
+        scores: bool = False,
+        look: LedgerLook | None = None,
+        context: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """The best items for ``user``, without those they have, and those that are to be forgotten;
         NotFound for who is not there, or no longer, or is to be forgotten. ``look``: at the ledger,
         where that was taken.
 
         ``set_aside``: how many interactions of theirs, which the version still has, the list is
-        made without, since they are to be forgotten; left out where there are none.
+        made without, since they are to be forgotten; left out where there are none. ``context``: of
+        a model that tells contexts apart; InvalidInput for another one.
         """
         if not 1 <= k <= LONGEST:
             raise InvalidInput(f"k: expected 1 to {LONGEST}", code="k")
@@ -216,11 +311,13 @@ class Serving:
                 look = self.look(connection, user)
         served, name = self._of(look.version), None if look.gone else self._named(user)
         version, model = served.version, served.version.model
+        words = _in_words(model, context or {})
         row = -1 if name is None else int(model.users.rows_of(pa.array([name]))[0])
         if row < 0:
-            raise NotFound("there is no such user", code="user")
+            known = _known(version, name)
+            return {"user_id": name} | self._of_nobody(served, known, k, look, words, scores)
         left = look.parts + tuple(each for each in look.groups if row in served.whose(each))
-        names, found, without = served.list(row, k + len(look.items), left)
+        names, found, without = served.list(row, k + len(look.items), left, words)
         names, found = _without(look.items, names, found, k)
         entries: list[dict[str, Any]] = [{"item_id": item} for item in names]
         if scores:
@@ -228,6 +325,50 @@ class Serving:
                 entry["score"] = score
         shown = {"user_id": name, "items": entries, "version": version.id}
         return shown | {"set_aside": without} if without else shown
+
+    def of_features(
+        self,
+        features: Mapping[str, Any],
+        k: int,
+        *,
+        context: Mapping[str, str],
+        scores: bool = False,
+        look: LedgerLook | None = None,
+    ) -> dict[str, Any]:
+        """The best items for somebody of whom only ``features`` are known, without those that are
+        to be forgotten; InvalidInput for features that the model does not have.
+        """
+        if not 1 <= k <= LONGEST:
+            raise InvalidInput(f"k: expected 1 to {LONGEST}", code="k")
+        while look is None:
+            with self._state.database.reading() as connection:
+                look = self.look(connection, None)
+        served = self._of(look.version)
+        words = _in_words(served.version.model, context)
+        known = described(served.version.model, features)
+        return self._of_nobody(served, known, k, look, words, scores)
+
+    def _of_nobody(
+        self,
+        served: _Served,
+        known: Attributes,
+        k: int,
+        look: LedgerLook,
+        words: tuple[tuple[str, str], ...],
+        scores: bool,
+    ) -> dict[str, Any]:
+        """The list of one of whom only features are known."""
+        model = served.version.model
+        assert isinstance(model, CompositeModel)
+        hidden = model.items.rows_of(sorted(look.items, key=repr)) if look.items else NONE
+        one = model.of_users(known).in_context(dict(words))
+        items, found = best_without(one, hidden[hidden >= 0], k)
+        names = model.items.ids_of(items[items >= 0]).to_pylist()
+        entries: list[dict[str, Any]] = [{"item_id": item} for item in names]
+        if scores:
+            for entry, score in zip(entries, found.tolist(), strict=False):
+                entry["score"] = score
+        return {"items": entries, "version": served.version.id}
 
     def of_segment(
         self, segment: str, k: int, *, scores: bool = False, look: LedgerLook | None = None

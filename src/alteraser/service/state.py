@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 from sqlalchemy import func, select
@@ -19,9 +21,15 @@ from sqlalchemy import func, select
 from alteraser.data.files import atomic_directory, replace_file
 from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
+from alteraser.data.sheet import Sheet
+from alteraser.data.side.features import Words
+from alteraser.data.side.given import Given
+from alteraser.data.side.holding import Addition, HeldSources
+from alteraser.data.side.sources import Sources, read_given
 from alteraser.engines.store import version as versions_on_disk
 from alteraser.engines.store.changes import StoredChanges
 from alteraser.engines.store.folders import Folders
+from alteraser.engines.store.held import Held
 from alteraser.engines.store.tombstones import Tombstones
 from alteraser.engines.store.version import Content, Version
 from alteraser.errors import Conflict, IntegrityError, InvalidInput, RefusedByPolicy
@@ -30,14 +38,16 @@ from alteraser.ledger.asked import Declared
 from alteraser.ledger.database import Database
 from alteraser.ledger.envelope import Signer
 from alteraser.ledger.schema import events
+from alteraser.ledger.sources import DeclaredSources
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
 from alteraser.models.folder import load_model, read_manifest
 from alteraser.models.protocol import Recommender
-from alteraser.models.relational.model import LinearModel
+from alteraser.models.relational.composite import CompositeModel
 from alteraser.models.relational.plain import PlainModel
 from alteraser.service.place import open_ledger
 from alteraser.verbs.forget import belongs
+from alteraser.verbs.relational.deleting import belongs as belongs_to_sources
 
 
 def utc_now() -> datetime:
@@ -86,11 +96,7 @@ class State:
     @cached_property
     def declared(self) -> Declared:
         """What the ids are, from the version that is served when this is first asked."""
-        version = self.load_serving()
-        data = version.data
-        times = None if data.timestamp is None else int(np.abs(data.timestamp).max(initial=0))
-        users, items = version.model.users.kind, version.model.items.kind
-        return Declared(users, items, times, _groups(data))
+        return declared_by(self.load_serving())
 
     def load(self, version: str) -> Version:
         """A version, checked."""
@@ -134,17 +140,35 @@ class State:
 
 
 def create(
-    root: Path, model_path: Path, data_path: Path, *, rate: int = keys.WRITES_A_MINUTE
+    root: Path,
+    model_path: Path,
+    data_path: Path,
+    beside: Sources | None = None,
+    *,
+    rate: int = keys.WRITES_A_MINUTE,
 ) -> None:
-    """A new state from a model and the interactions it was trained on, whole or not at all.
+    """A new state from a model and what it was trained on, whole or not at all: interactions, and
+    what is ``beside`` them.
 
     Raises OutputExists where ``root`` holds something, IntegrityError where model and data do not
-    belong together.
+    belong together, InvalidInput for a model that is not served.
     """
     model = load_model(model_path)
-    if not isinstance(model, Model | ExactModel | PlainModel):
-        raise InvalidInput(f"{model_path}: {_why_not(model)}")
-    data = read_for(model, data_path)
+    held: Held
+    if isinstance(model, CompositeModel):
+        held = hold_for(model, data_path, beside or Sources())
+    elif not isinstance(model, Model | ExactModel | PlainModel):
+        raise InvalidInput(
+            f"{model_path}: a model of kind {model.kind} forgets by training again, whole; use "
+            "alteraser forget, or Python"
+        )
+    elif beside is not None and beside.any:
+        raise InvalidInput(
+            f"{model_path}: a model of kind {model.kind} knows DATA alone: leave features, "
+            "relations and entities out"
+        )
+    else:
+        held = read_for(model, data_path)
     if root.is_dir() and not any(root.iterdir()):
         root.rmdir()
     now = utc_now()
@@ -159,7 +183,7 @@ def create(
         what = {"batch": 0, "floor": 0, "parent": None}
         first = versions_on_disk.write(
             folders.versions,
-            Content(begun, data, Tombstones(), StoredChanges.none(begun)),
+            Content(begun, held, Tombstones(), StoredChanges.none(begun)),
             what,
             salt=folders.secret("salt"),
         )
@@ -172,21 +196,7 @@ def create(
         database.truncate()
         database.close()
         replace_file(folders.admin_key, admin.encode() + b"\n", private=True)
-        folders.write_document(os.urandom(16).hex(), source, _reading_of(model, data))
-
-
-def _why_not(model: Any) -> str:
-    """Why a model cannot be served, and what to do instead."""
-    if isinstance(model, LinearModel):
-        return (
-            f"a model of kind {model.kind} learns from more files than the interactions that a "
-            "state keeps; forget with alteraser forget and alteraser verify, or serve a "
-            "linear-lightgcn, which learns from interactions alone"
-        )
-    return (
-        f"a model of kind {model.kind} forgets by training again, whole; use alteraser forget, or "
-        "Python"
-    )
+        folders.write_document(os.urandom(16).hex(), source, _reading_of(model, held))
 
 
 def open_state(root: Path, *, clock: Callable[[], datetime] = utc_now) -> State:
@@ -255,16 +265,35 @@ def read_for(model: Recommender, source: Path) -> Interactions:
     return data
 
 
-def _reading_of(model: Recommender, data: Interactions) -> ReadingOptions:
+def hold_for(model: CompositeModel, source: Path, beside: Sources) -> HeldSources:
+    """Everything that ``model`` was trained on, with times where DATA have a column ``timestamp``.
+
+    Raises IntegrityError, naming the source that differs.
+    """
     reading = model.reading or ReadingOptions()
+    timed = reading.model_copy(update={"timestamp_column": "timestamp"})
+    sheet = Sheet.read(source, reading, every_column=True)
+    if reading.timestamp_column is None and "timestamp" in sheet.raw.table.column_names:
+        with suppress(InvalidInput):  # a column of that name that holds no times
+            sheet = Sheet.read(source, timed, every_column=True)
+    given = read_given(sheet, beside)
+    belongs_to_sources(model, given)
+    return HeldSources.of(given, beside, sheet.reading)
+
+
+def _reading_of(model: Recommender, data: Held) -> ReadingOptions:
+    reading = model.reading or ReadingOptions()
+    if isinstance(data, HeldSources):
+        timed = data.reading.timestamp_column is not None
+        if timed and reading.timestamp_column is None:
+            return reading.model_copy(update={"timestamp_column": "timestamp"})
+        return reading
     if data.timestamp is not None and reading.timestamp_column is None:
         reading = reading.model_copy(update={"timestamp_column": "timestamp"})
     return reading
 
 
 def _renewed(model: Any, **values: Any) -> Any:
-    from dataclasses import replace
-
     return replace(model, digest=None, **values)
 
 
@@ -274,20 +303,67 @@ def summary(version: Version) -> dict[str, Any]:
     return {"kind": document["kind"], "model": document["model"], "data": document["data"]}
 
 
-def added_rows(state: State, version: Version, files: list[str]) -> list[Interactions]:
-    """Interactions that were added and are not learned yet, without what was erased meanwhile."""
-    found = []
+def added_rows(state: State, version: Version, files: list[str]) -> list[Any]:
+    """What was added and is not learned yet, without what was erased meanwhile: interactions, or
+    rows of a source.
+    """
+    found: list[Any] = []
     for name in files:
         path = state.folders.added / name
         try:
-            data = Interactions.from_table(pq.read_table(path))
+            table = pq.read_table(path)
         except (OSError, pa.ArrowException) as cause:
             raise IntegrityError(
                 f"{path} is missing or damaged; restore it from a backup"
             ) from cause
+        if isinstance(version.held, HeldSources):
+            added = Addition.of_table(table)
+            back = erased_before(state, version, added)
+            found.append(replace(added, table=added.table.filter(pa.array(~back))))
+            continue
+        data = Interactions.from_table(table)
         back = version.content.tombstones.returned(state.hashing, data)
         found.append(data.keep_rows(~back))
     return found
+
+
+def erased_before(state: State, version: Version, added: Addition) -> npt.NDArray[np.bool_]:
+    """Which rows that are added were erased, (rows,)."""
+    assert isinstance(version.held, HeldSources)
+    links, found = version.held.rows(added), np.zeros(added.table.num_rows, bool)
+    back = version.content.tombstones.parts(state.hashing, Given(tuple(links)))
+    for each in links:
+        assert each.places is not None
+        found[each.places[back.masks[each.name]]] = True
+    return found
+
+
+def declared_by(version: Version) -> Declared:
+    """What the ids of a version are."""
+    data = version.data
+    times = None if data.timestamp is None else int(np.abs(data.timestamp).max(initial=0))
+    users, items = version.model.users.kind, version.model.items.kind
+    if not isinstance(version.held, HeldSources):
+        return Declared(users, items, times, _groups(data))
+    return Declared(users, items, times, sources=_sources(version.held.given))
+
+
+def _sources(given: Given) -> DeclaredSources:
+    relations: dict[str, tuple[frozenset[Any], frozenset[Any]]] = {}
+    for links in given.links:
+        ends = [frozenset({given.entities[t].kind}) for t in (links.source, links.target)]
+        for name in {links.name, links.group}:
+            known = relations.get(name, (frozenset(), frozenset()))
+            relations[name] = (known[0] | ends[0], known[1] | ends[1])
+    columns = [(t, x) for t, known in given.attributes.items() for x in known.features]
+    words = [f"{t}:{x.name}" for t, x in columns if isinstance(x, Words)]
+    plain = [x.name for _, x in columns if isinstance(x, Words)]
+    return DeclaredSources(
+        relations,
+        {table: ids.kind for table, ids in given.entities.items()},
+        frozenset([*words, *(x for x in plain if plain.count(x) == 1), *given.main.contexts]),
+        frozenset(f"{t}:{x.name}" for t, x in columns),
+    )
 
 
 def _groups(data: Interactions) -> tuple[str, Any] | None:

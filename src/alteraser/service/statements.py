@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 import alteraser
-from alteraser.ledger.batches import Batch
+from alteraser.ledger.batches import Batch, nothing_found
 from alteraser.ledger.due import written
 from alteraser.ledger.receipts import PREDICATE_TYPE, STATEMENT_TYPE
 
@@ -58,7 +58,7 @@ class Publication:
 def statement(row: Any, published: Publication, now: datetime) -> dict[str, Any]:
     """The statement about the request ``row``."""
     counts, batch = row["counts"], published.batch
-    nothing = counts["interactions"] == 0
+    nothing = nothing_found(counts)
     certificate = None if published.after_version == published.before_version else batch.certificate
     return {
         "_type": STATEMENT_TYPE,
@@ -97,7 +97,9 @@ def statement(row: Any, published: Publication, now: datetime) -> dict[str, Any]
                 <= written(now),
             },
             "counts": {
-                name: counts[name] for name in ("asked", "matched", "absent", "interactions")
+                name: counts[name]
+                for name in ("asked", "matched", "absent", "interactions", "values")
+                if name in counts
             }
             | {"excluded": {"legal_hold": counts["held"]} if counts["held"] else {}},
             "ledger": {
@@ -149,10 +151,15 @@ def limits(certificate: Mapping[str, Any] | None) -> list[str]:
 
 def _data(document: Mapping[str, Any]) -> dict[str, Any]:
     """The root, how it is made (``engines.store.roots``; a version that says nothing: form 1), and
-    counts.
+    counts; of every further source the same.
     """
     data = {"root_form": 1, **document["data"]}
-    return {name: data[name] for name in ("root", "root_form", "interactions", "users", "items")}
+    found = {name: data[name] for name in ("root", "root_form", "interactions", "users", "items")}
+    sources = {
+        name: {each: said[each] for each in ("root", "rows")}
+        for name, said in data.get("sources", {}).items()
+    }
+    return found | ({"sources": sources} if sources else {})
 
 
 def _method(batch: Batch) -> dict[str, Any]:

@@ -41,7 +41,7 @@ from alteraser.ledger.leases import Lease
 from alteraser.ledger.schema import events
 from alteraser.ledger.schema import requests as request_table
 from alteraser.models.factorization.model import Model
-from alteraser.models.relational.plain import PlainModel
+from alteraser.models.relational.model import LinearModel
 from alteraser.runtime.workers import default_threads
 from alteraser.service import erasing, tempo, tracing
 from alteraser.service.faults import told
@@ -215,7 +215,8 @@ class Worker:
         if how is None:
             return None
         serving = self._version(self._serving())
-        methods = ["auto", "retrain"] if isinstance(serving.model, Model | PlainModel) else ["auto"]
+        retrained = isinstance(serving.model, Model | LinearModel)
+        methods = ["auto", "retrain"] if retrained else ["auto"]
         how |= {"methods": methods, "threads": self.threads}
         with self.state.database.writing() as connection:
             return batches.plan(
@@ -262,7 +263,7 @@ class Worker:
         with self.state.database.reading() as connection:
             members = batches.members(connection, batch.number)
             files = [row.file for row in ingests.of_batch(connection, batch.number)]
-        whole = erasing.learned(start.data, added_rows(self.state, start, files))
+        whole = erasing.learned(start.held, added_rows(self.state, start, files))
         found = erasing.find(whole, [member.asked for member in members])
         counts = {member.id: each for member, each in zip(members, found.counts, strict=True)}
         if not found.gone.any():
@@ -271,8 +272,8 @@ class Worker:
             )
         method = batch.plan["methods"][batch.plan.get("attempt", 0)]
         content, work = erasing.erase(
-            start,
             whole,
+            start,
             found.gone,
             method=method,
             threads=batch.plan["threads"],
@@ -293,8 +294,8 @@ class Worker:
         start, version = self._version(batch.start_version), self._version(batch.version)
         with self.state.database.reading() as connection:
             files = [row.file for row in ingests.of_batch(connection, batch.number)]
-        whole = erasing.learned(start.data, added_rows(self.state, start, files))
-        certificate = erasing.certify(start, version, whole, threads=batch.plan["threads"])
+        whole = erasing.learned(start.held, added_rows(self.state, start, files))
+        certificate = erasing.certify(whole, start, version, threads=batch.plan["threads"])
         if certificate["class"] != "D":
             return self._advance(batch, "checked", certificate=certificate)
         logger.error("batch %d: the check failed", batch.number)

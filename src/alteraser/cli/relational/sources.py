@@ -25,19 +25,6 @@ def contexts_of(text: str | None) -> tuple[str, ...]:
     return tuple(names)
 
 
-def words_of(text: str) -> dict[str, str]:
-    """``weekday=monday,daytime=evening``."""
-    found = {}
-    for part in text.split(","):
-        name, equals, word = part.partition("=")
-        if not (equals and name.strip() and word.strip()) or name.strip() in found:
-            raise InvalidInput(
-                f"--context {text}: expected NAME=VALUE,…, such as weekday=monday,daytime=evening"
-            )
-        found[name.strip()] = word.strip()
-    return found
-
-
 def load(path: Path) -> CompositeModel:
     """The model; InvalidInput for one of another kind."""
     from alteraser.models.folder import load_model
@@ -66,7 +53,7 @@ def shown(
 ) -> CompositeModel:
     """The model as lists are asked of it: in a context, with cold items, or of somebody new."""
     from alteraser.data.side.attributes import read_attributes
-    from alteraser.data.side.spec import FeatureFile
+    from alteraser.data.side.spec import FeatureFile, words_of
 
     sources = beside.of(model)
     for table, file in sources.features.items():

@@ -66,7 +66,8 @@ class Attributes:
         order = np.where(known, places, 0)
         gone = np.flatnonzero(~known)
         if not self.entities.rows.size:
-            return replace(self, entities=Coded(ids, ids.rows), features=())
+            nothing = tuple(one.nothing(ids.size) for one in self.features)
+            return replace(self, entities=Coded(ids, ids.rows), features=nothing)
         features = tuple(one.take(order).without(gone) for one in self.features)
         return replace(self, entities=Coded(ids, ids.rows), features=tuple(map(_fresh, features)))
 

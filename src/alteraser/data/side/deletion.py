@@ -18,6 +18,7 @@ from alteraser.data.interactions import Removal
 from alteraser.data.selection import Selection
 from alteraser.data.side.features import Words
 from alteraser.data.side.given import MAIN, Given
+from alteraser.data.side.parts import owner_of
 from alteraser.errors import InvalidInput, NotFound
 
 Array = npt.NDArray[Any]
@@ -200,23 +201,10 @@ def _entity(given: Given, masks: dict[str, Array], table: str, name: str) -> tup
 
 def _feature(given: Given, name: str) -> tuple[str, str]:
     """(table, feature) of ``genre`` or ``item:genre``."""
-    table, colon, feature = name.partition(":")
-    owners = [
-        (owner, one.name)
-        for owner, attributes in given.attributes.items()
-        for one in attributes.features
-        if (owner, one.name) == (table, feature) or (not colon and one.name == name)
-    ]
-    if len(owners) == 1:
-        return owners[0]
-    if owners:
-        raise InvalidInput(
-            f"--entity {name}: users and items have a feature of that name; say "
-            f"{' or '.join(f'{owner}:{feature}' for owner, feature in owners)}"
-        )
-    there = [*given.entities, *given.main.contexts]
-    there += [f"{t}:{x.name}" for t, known in given.attributes.items() for x in known.features]
-    raise InvalidInput(f"--entity {name}: there is no such table; there are {', '.join(there)}")
+    try:
+        return owner_of(given, name)
+    except InvalidInput as cause:
+        raise InvalidInput(f"--entity {name}: {cause.message}") from cause
 
 
 def _attribute(given: Given, table: str, feature: str, of: tuple[Any, ...] | None) -> Given:

@@ -20,6 +20,7 @@ Array = npt.NDArray[Any]
 
 FEW = 32
 """Whole numbers of at most so many values are taken for codes of a category"""
+NONE = np.empty(0, np.int64)
 BETWEEN = "|"
 """Between the words of one entity in text"""
 
@@ -55,6 +56,10 @@ class Words:
         keep[rows] = False
         return self._kept(np.repeat(keep, np.diff(self.indptr)))
 
+    def nothing(self, rows: int) -> Words:
+        """The column of so many rows of whom nothing is known."""
+        return Words(self.name, np.zeros(rows + 1, np.int64), self.values.take(NONE))
+
     def without_word(self, word: str) -> Words:
         """The same without one word; as it is where it has no such word."""
         return self._kept(self.values.rows != self.values.ids.rows_of([word])[0])
@@ -63,6 +68,15 @@ class Words:
         """Rows that have a word, each once."""
         of = np.repeat(np.arange(self.rows), np.diff(self.indptr))
         return np.unique(of[self.values.rows == self.values.ids.rows_of([word])[0]])
+
+    @property
+    def entries(self) -> tuple[Array, Array]:
+        """(the row of everything that is known, the row of its word in ``values.ids``)."""
+        return np.repeat(np.arange(self.rows), np.diff(self.indptr)), self.values.rows
+
+    def dropping(self, gone: Array) -> Words:
+        """Without those of its ``entries`` that a mask names."""
+        return self._kept(~gone)
 
     def _kept(self, places: Array) -> Words:
         of = np.repeat(np.arange(self.rows), np.diff(self.indptr))[places]
@@ -129,6 +143,19 @@ class Numbers:
         values = self.values.copy()
         values[rows] = np.nan
         return Numbers(self.name, values)
+
+    def nothing(self, rows: int) -> Numbers:
+        """The column of so many rows of whom nothing is known."""
+        return Numbers(self.name, np.full(rows, np.nan))
+
+    @property
+    def entries(self) -> tuple[Array, None]:
+        """(the row of every number, None: it is no word)."""
+        return np.flatnonzero(~np.isnan(self.values)), None
+
+    def dropping(self, gone: Array) -> Numbers:
+        """Without those of its ``entries`` that a mask names."""
+        return self.without(self.entries[0][gone])
 
     def scale(self) -> tuple[float, float]:
         """(mean, standard deviation) of the numbers that are there; (0, 0) where there are none."""

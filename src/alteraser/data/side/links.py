@@ -62,7 +62,10 @@ class Links:
 
     def keep(self, mask: Array) -> Links:
         """Rows for which ``mask`` (rows,) is true; ids that occur in none of them are gone."""
-        places = np.flatnonzero(mask)
+        return self.taken(np.flatnonzero(mask))
+
+    def taken(self, places: Array) -> Links:
+        """The rows at ``places``; ids that occur in none of them are gone."""
         return replace(
             self,
             heads=self.heads.take(places),

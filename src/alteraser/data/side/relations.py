@@ -20,6 +20,7 @@ from alteraser.data.readers import (
     missing_column,
     plain,
     read_raw,
+    times,
 )
 from alteraser.data.side.attributes import check_once, only_once, read_with_ids
 from alteraser.data.side.links import Links
@@ -27,7 +28,9 @@ from alteraser.data.side.spec import EntityFile, RelationFile
 from alteraser.errors import InvalidInput
 
 Mask = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
 
+TIME = "timestamp"
 TRIPLE = ("head", "relation", "tail")
 
 
@@ -40,18 +43,23 @@ def read_relation(
 
     A column ``user_id`` or ``user`` is of the table ``user``. Heads of triples are items and tails
     nodes of a table of the file's name; with ``joins``, (ids of nodes, ids of a table) by table,
-    those are entities that these name, on either side, and all others nodes. ``known`` are the ids
-    of tables that there are. Raises InvalidInput for a relation that has none of them.
+    those are entities that these name, on either side, and all others nodes. A column
+    ``timestamp`` says when each row was. ``known`` are the ids of tables that there are. Raises
+    InvalidInput for a relation that has none of them.
     """
-    columns = ("user_id", "item_id")
-    raw = read_raw(
-        file.path, WantedColumns(None, frozenset({*columns, "head", "tail"}), Hints(columns))
-    )
+    links = rows_of(file, joins)
+    _check_overlap(file, links, known)
+    return links
+
+
+def rows_of(
+    file: RelationFile, joins: Mapping[str, tuple[pa.Array, pa.Array]] | None = None
+) -> list[Links]:
+    """``read_relation``, whoever its ids are."""
+    raw = _raw(file)
     if set(TRIPLE) <= set(raw.table.column_names):
         only_once(raw, TRIPLE)
-        return _triples(file, raw, known, joins or {})
-    if raw.table.num_columns < 2 or raw.guess:
-        raise missing_column(raw, "head")
+        return _triples(file, raw, joins or {})
     first, second = _pair(raw, file)
     only_once(raw, (first, second))
     tables = file.tables or tuple(_table(name) for name in (first, second))
@@ -59,11 +67,24 @@ def read_relation(
         Coded(*IdMap.build(plain(identifiers(raw.table[name], name, raw.where))))
         for name in (first, second)
     )
-    links = Links(
-        file.name, tables[0], tables[1], heads, tails, places=np.arange(raw.table.num_rows)
-    )
-    _check_overlap(file, [links], known)
-    return [links]
+    places = np.arange(raw.table.num_rows)
+    return [Links(file.name, tables[0], tables[1], heads, tails, times=_times(raw), places=places)]
+
+
+def read_used(file: RelationFile) -> pa.Table:
+    """The columns of a file that say anything of the relation, all its rows."""
+    raw = _raw(file)
+    names = TRIPLE if set(TRIPLE) <= set(raw.table.column_names) else _pair(raw, file)
+    only_once(raw, names)
+    found = {name: plain(identifiers(raw.table[name], name, raw.where)) for name in names}
+    moments = _times(raw)
+    return pa.table(found if moments is None else {**found, TIME: pa.array(moments)})
+
+
+def _raw(file: RelationFile) -> Raw:
+    columns = ("user_id", "item_id")
+    wanted = frozenset({*columns, "head", "tail"})
+    return read_raw(file.path, WantedColumns(None, wanted, Hints(columns)))
 
 
 def read_join(file: EntityFile, id_column: str) -> tuple[pa.Array, pa.Array]:
@@ -97,26 +118,36 @@ def tables_of_graphs(links: Iterable[Links]) -> set[str]:
 
 
 def _pair(raw: Raw, file: RelationFile) -> tuple[str, str]:
-    """The two columns of ids: the first two, or those that are named after the tables."""
+    """The two columns of ids: the first two, or those that are named after the tables. InvalidInput
+    where there are no two.
+    """
     names = raw.table.column_names
+    if len(names) < 2 or raw.guess:
+        raise missing_column(raw, "head")
     if file.tables and file.tables[0] != file.tables[1]:
         found = [next((x for x in (f"{t}_id", t) if x in names), None) for t in file.tables]
         if None not in found:
             return str(found[0]), str(found[1])
     if {"user_id", "item_id"} <= set(names) and not file.tables:
         return "user_id", "item_id"
-    return names[0], names[1]
+    ids = [name for name in names if name != TIME]
+    return (ids[0], ids[1]) if len(ids) > 1 else (names[0], names[1])
 
 
 def _table(column: str) -> str:
     return column.removesuffix("_id")
 
 
+def _times(raw: Raw) -> Rows | None:
+    """When each row was, where a column ``timestamp`` says it."""
+    if TIME not in raw.table.column_names:
+        return None
+    only_once(raw, (TIME,))
+    return np.asarray(times(raw.table[TIME], TIME, raw.where).to_numpy())
+
+
 def _triples(
-    file: RelationFile,
-    raw: Raw,
-    known: Mapping[str, IdMap],
-    joins: Mapping[str, tuple[pa.Array, pa.Array]],
+    file: RelationFile, raw: Raw, joins: Mapping[str, tuple[pa.Array, pa.Array]]
 ) -> list[Links]:
     sides = [plain(identifiers(raw.table[x], x, raw.where)) for x in ("head", "tail")]
     sorts = plain(identifiers(raw.table["relation"], "relation", raw.where)).cast(pa.string())
@@ -125,7 +156,7 @@ def _triples(
     split = [{source: (sides[0], every)}, {target: (sides[1], every)}]
     if joins:
         split = [_sides(side, file.name, joins) for side in sides]
-    found = []
+    found, moments = [], _times(raw)
     for sort in pc.unique(sorts).sort().to_pylist():
         of_sort = pc.equal(sorts, sort).to_numpy(zero_copy_only=False)
         name = f"{file.name}/{str(sort).replace('/', '.')}"
@@ -137,13 +168,13 @@ def _triples(
                     one, other = (
                         Coded(*IdMap.build(x.take(pa.array(rows)))) for x in (heads, tails)
                     )
-                    parts.append(Links(name, source, target, one, other, places=rows))
+                    when = None if moments is None else moments[rows]
+                    parts.append(Links(name, source, target, one, other, times=when, places=rows))
         found += (
             parts
             if len(parts) == 1
             else [replace(x, name=f"{name}/{x.source}-{x.target}") for x in parts]
         )
-    _check_overlap(file, found, known)
     return found
 
 

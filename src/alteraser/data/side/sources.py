@@ -36,12 +36,12 @@ from pydantic import Field
 
 from alteraser.data.readers import ReadingOptions
 from alteraser.data.sheet import Sheet
-from alteraser.data.side.attributes import read_attributes
+from alteraser.data.side.attributes import Attributes, read_attributes
 from alteraser.data.side.contexts import context_columns
 from alteraser.data.side.given import ITEM, MAIN, USER, Given
 from alteraser.data.side.links import Links
 from alteraser.data.side.reach import stranded
-from alteraser.data.side.relations import read_join, read_relation, tables_of_graphs
+from alteraser.data.side.relations import read_join, read_relation, rows_of, tables_of_graphs
 from alteraser.data.side.spec import EntityFile, FeatureFile, Kind, RelationFile, check_name
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.settings import Configured
@@ -197,6 +197,30 @@ class Sources:
         return replace(self, features=found, contexts=contexts)
 
 
+def given_of(sheet: Sheet, sources: Sources) -> Given:
+    """``read_given`` of what a model is known to have learned from, whoever is left in it."""
+    columns = {USER: sheet.reading.user_column, ITEM: sheet.reading.item_column}
+    joins = joins_of(sources, columns)
+    links = [main_links(sheet, sources.contexts)]
+    for file in sources.relations:
+        links += rows_of(file, joins)
+    return Given(tuple(links), _attributes(sources, columns))
+
+
+def joins_of(sources: Sources, columns: Mapping[str, str]) -> dict[str, tuple[pa.Array, pa.Array]]:
+    """By table, which nodes are which of its entities; ``columns``: of the ids of tables."""
+    return {x.table: read_join(x, columns.get(x.table, f"{x.table}_id")) for x in sources.entities}
+
+
+def _attributes(sources: Sources, columns: Mapping[str, str]) -> dict[str, Attributes]:
+    return {
+        table: read_attributes(
+            file, table, columns.get(table, f"{table}_id"), option=f"--{table}-features"
+        )
+        for table, file in sources.features.items()
+    }
+
+
 def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Given:
     """Everything together: DATA, which is read with every column where there are contexts, and the
     files. ``main``: what DATA are instead.
@@ -205,8 +229,7 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
     """
     main = main or main_links(sheet, sources.contexts)
     columns = {USER: sheet.reading.user_column, ITEM: sheet.reading.item_column}
-    known = {USER: main.heads.ids, ITEM: main.tails.ids}
-    joins = {x.table: read_join(x, columns.get(x.table, f"{x.table}_id")) for x in sources.entities}
+    known, joins = {USER: main.heads.ids, ITEM: main.tails.ids}, joins_of(sources, columns)
     links = [main]
     for file in sources.relations:
         links += read_relation(file, known, joins)
@@ -217,12 +240,7 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
                 "a graph, a relation whose columns are head, relation and tail. Add the graph "
                 "(--relation NAME=FILE), or leave this out"
             )
-    attributes = {
-        table: read_attributes(
-            file, table, columns.get(table, f"{table}_id"), option=f"--{table}-features"
-        )
-        for table, file in sources.features.items()
-    }
+    attributes = _attributes(sources, columns)
     given = Given(tuple(links), attributes)
     for table, found in attributes.items():
         if table not in given.entities:

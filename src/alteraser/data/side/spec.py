@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from alteraser.errors import InvalidInput
 
@@ -15,7 +15,8 @@ Kind = Literal["category", "number"]
 class FeatureFile:
     """A file, and which columns of it are features; none named: every column but the ids."""
 
-    path: Path
+    path: Any
+    """A path; or a table in memory"""
     columns: tuple[str, ...] = ()
     kinds: tuple[tuple[str, Kind], ...] = ()
     """What columns are, where it is said"""
@@ -48,7 +49,7 @@ class RelationFile:
     """A further relation: its name, its file, and which tables its two id columns are of."""
 
     name: str
-    path: Path
+    path: Any
     tables: tuple[str, ...] = ()
     """None: told by the columns"""
 
@@ -76,7 +77,7 @@ class EntityFile:
     """A table that says which node of a graph an item or a user is: ``item=items.csv:entity``."""
 
     table: str
-    path: Path
+    path: Any
     column: str
 
     @classmethod
@@ -94,6 +95,23 @@ class EntityFile:
                 "item=items.parquet:kg_entity"
             )
         return cls(table, path, columns[0])
+
+
+def words_of(text: str, option: str = "--context") -> dict[str, str]:
+    """``weekday=monday,daytime=evening``; InvalidInput.
+
+    >>> words_of("weekday=monday, place=home")
+    {'weekday': 'monday', 'place': 'home'}
+    """
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, word = part.partition("=")
+        if not (equals and name.strip() and word.strip()) or name.strip() in found:
+            raise InvalidInput(
+                f"{option} {text}: expected NAME=VALUE,…, such as weekday=monday,daytime=evening"
+            )
+        found[name.strip()] = word.strip()
+    return found
 
 
 def check_name(name: str, what: str) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from alteraser.data.selection import Selection
 from alteraser.data.sheet import Sheet
 from alteraser.data.side.features import Numbers
 from alteraser.data.side.given import Given
-from alteraser.data.side.links import Links
+from alteraser.data.side.holding import kept_places, setup_toml
 from alteraser.data.side.relations import tables_of_graphs
 from alteraser.data.side.sources import Sources
 
@@ -26,7 +26,7 @@ def kept_rows(
     """The rows of DATA that are left, with every column."""
     if given.main.places is None:
         return sheet.without(removed, selection)
-    return sheet.rows.filter(pa.array(_kept([given.main], [rest.main], sheet.rows.num_rows)))
+    return sheet.rows.filter(pa.array(kept_places([given.main], [rest.main], sheet.rows.num_rows)))
 
 
 def write_all(
@@ -37,9 +37,7 @@ def write_all(
     """
     with atomic_directory(folder) as path:
         write_rows(rows, path / "data.parquet")
-        lines = []
-        if sources.contexts:
-            lines.append(f"context = {json.dumps(list(sources.contexts))}")
+        sections: list[tuple[str, str, dict[str, Any]]] = []
         for table in sources.features:
             name = f"{table}-features.parquet"
             column = {"user": sheet.reading.user_column, "item": sheet.reading.item_column}
@@ -49,8 +47,7 @@ def write_all(
                 f"{x.name}={'number' if isinstance(x, Numbers) else 'category'}"
                 for x in known.features
             ]
-            lines += ["", f"[features.{table}]", f'file = "{name}"']
-            lines.append(f"columns = {json.dumps(kinds, ensure_ascii=False)}")
+            sections.append(("features", table, {"file": name, "columns": kinds}))
         for file in sources.relations:
             own = [[x for x in g.links if x.group == file.name] for g in (given, rest)]
             raw = read_raw(
@@ -62,29 +59,19 @@ def write_all(
                 ),
             )
             name = f"relation-{file.name}.parquet"
-            kept = _kept(own[0], own[1], raw.table.num_rows)
+            kept = kept_places(own[0], own[1], raw.table.num_rows)
             if not kept.any():
                 continue
             write_rows(raw.table.filter(pa.array(kept)), path / name)
-            lines += ["", f"[relations.{file.name}]", f'file = "{name}"']
-            if file.tables:
-                lines.append(f"tables = {json.dumps(list(file.tables))}")
+            tables = {"tables": list(file.tables)} if file.tables else {}
+            sections.append(("relations", file.name, {"file": name, **tables}))
         graphs = tables_of_graphs(rest.links)
         for entity in (x for x in sources.entities if x.table in graphs):
             name = f"entities-{entity.table}.parquet"
             write_rows(_entities(entity.path, entity.table, given, rest), path / name)
-            lines += ["", f"[entities.{entity.table}]", f'file = "{name}"']
-            lines.append(f"column = {json.dumps(entity.column, ensure_ascii=False)}")
-        (path / "setup.toml").write_text("\n".join(lines).lstrip() + "\n", encoding="utf-8")
-
-
-def _kept(before: list[Links], after: list[Links], size: int) -> np.ndarray:
-    """Which rows of a file are still in one of its relations, or never were."""
-    found = np.ones(size, bool)
-    for links, stays in (*((x, False) for x in before), *((x, True) for x in after)):
-        assert links.places is not None
-        found[links.places[links.places >= 0]] = stays
-    return found
+            sections.append(("entities", entity.table, {"file": name, "column": entity.column}))
+        text = setup_toml(sources.contexts, sections)
+        (path / "setup.toml").write_text(text, encoding="utf-8")
 
 
 def _entities(path: Path, table: str, given: Given, rest: Given) -> pa.Table:

@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.models.protocol import Recommender
+from alteraser.models.relational.composite import CompositeModel
 
 LISTS, ROWS = "changed-lists.parquet", "changed-rows.parquet"
 LISTED = 10
@@ -117,7 +118,7 @@ def _compared_lists(
     depth: int,
 ) -> tuple[pa.Table, int]:
     (old, seen, _), (model, data) = before, after
-    here = _alive(data.user_counts, model.users)
+    here = _alive(model, data.user_counts, model.users)
     if len(here) * (model.items.size + old.items.size) > MOST_SCORES:
         return _lists(model, *_nothing(), [], []), depth
     ids = model.users.ids_of(here)
@@ -126,7 +127,7 @@ def _compared_lists(
     differs = np.array([mine != theirs for mine, theirs in zip(now, then, strict=True)], bool)
     versions = _carried(last.lists, "user_id", "version", ids, 0)
     versions[differs | (was < 0)] = depth
-    items = model.items.ids_of(_alive(data.item_counts, model.items)).to_pylist()
+    items = model.items.ids_of(_alive(model, data.item_counts, model.items)).to_pylist()
     places, left = np.flatnonzero(versions > 0), dict.fromkeys(items)
     shown = [
         [each if each in left else None for each in then[place]] if differs[place] else None
@@ -161,7 +162,7 @@ def _compared_rows(
     )
     tables = []
     for (name, counts, rows, before), new, previous in zip(sides, mine, theirs, strict=True):
-        here = _alive(counts, rows)
+        here = _alive(model, counts, rows)
         ids = rows.ids_of(here)
         drift = _carried(last.rows, name, "drift", ids, 0.0)
         drift += _moved(new[here], previous, before.rows_of(ids))
@@ -181,8 +182,10 @@ def _moved(new: Array, old: Array, was: Array) -> Array:
     return moved
 
 
-def _alive(counts: Array, ids: IdMap) -> Array:
-    """The rows that have interactions."""
+def _alive(model: Recommender, counts: Array, ids: IdMap) -> Array:
+    """The rows that have interactions; of several sources all, each of which has a part in one."""
+    if isinstance(model, CompositeModel):
+        return np.arange(ids.size)
     return np.flatnonzero(counts[: ids.size])
 
 

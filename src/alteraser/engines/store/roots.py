@@ -12,6 +12,13 @@ The order of files and models does not count, nor that of rows where it does not
 first; any row does. This is form 2. Form 1, of which roots are that say nothing else, looked at the
 pairs alone: of the events of a pair at the last time, and at no segment. Of pairs without segments
 both are the same.
+
+Every source of a model of several has a root of its own: the parts of whoever comes first, the
+head of a row or the one of whom something is known, as ``data.side.parts`` tells them; so does DATA
+where there are contexts.
+
+    leaf(head) = SHA-256(0x00 ‖ HMAC-SHA256(key, e(head) ‖ part ‖ part ‖ …))
+    part       = e(what is said) ‖ …, sorted; e() of what is not known is empty
 """
 
 from __future__ import annotations
@@ -19,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +35,8 @@ from alteraser.data.events import Events
 from alteraser.data.grouping import BASKET
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
+from alteraser.data.side.given import MAIN, Given
+from alteraser.data.side.parts import told
 
 FORM = 2
 """Of the roots that are made now"""
@@ -47,6 +57,30 @@ def data_root(key: bytes, data: Interactions, form: int = FORM) -> str:
         leaves.append((first, hmac.digest(key, _delimited(first) + content(row), "sha256")))
     leaves.sort()
     return _root([hashlib.sha256(b"\x00" + leaf).digest() for _, leaf in leaves]).hex()
+
+
+def source_roots(key: bytes, given: Given) -> dict[str, dict[str, Any]]:
+    """By source, as ``Given.digests`` calls it, its ``root`` under ``key`` and how many ``rows`` it
+    has: of features, how many values.
+    """
+    parts: dict[str, dict[bytes, list[bytes]]] = {name: {} for name in given.digests}
+    groups = {x.name: MAIN if x.name == MAIN else f"relation {x.group}" for x in given.links}
+    for source, _, name, until in told(given):
+        said = groups[source] if isinstance(source, str) else f"{source[0]} features"
+        if said not in parts:
+            continue
+        first = encode(name[2] if name[0] == "row" else name[3])
+        whole = b"".join(_delimited(b"" if x is None else encode(x)) for x in (*name, until))
+        parts[said].setdefault(first, []).append(whole)
+    found = {}
+    for said, of in parts.items():
+        leaves = [
+            hmac.digest(key, _delimited(first) + b"".join(sorted(of[first])), "sha256")
+            for first in sorted(of)
+        ]
+        root = _root([hashlib.sha256(b"\x00" + leaf).digest() for leaf in leaves]).hex()
+        found[said] = {"root": root, "rows": sum(map(len, of.values()))}
+    return found
 
 
 def _of_pairs(data: Interactions, *, segments: bool) -> Callable[[int], bytes]:

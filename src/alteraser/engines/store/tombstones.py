@@ -11,11 +11,18 @@ Of events in sessions or baskets it is the very row, of its session (or basket) 
 they are known, whatever else happened to the same pair:
 
     h(row) of user, item, group and time, as in ``alteraser.data.erased``
+
+Of a model of several sources it is the very part, a row of a relation or something known of
+somebody, by what it says (``data.side.parts``): a pair of DATA without contexts as above, all else
+as it is.
+
+    h(part) = HMAC-SHA256(key, 0x53 ‖ len(e(word)) ‖ e(word) ‖ …)[:16]
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import hmac
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,7 +35,10 @@ import pyarrow.parquet as pq
 
 from alteraser.data.erased import HASH_BYTES, encode, named_rows, pair_hash, row_hash
 from alteraser.data.interactions import Interactions
+from alteraser.data.side.given import Given
+from alteraser.data.side.parts import Named, Parts, told
 
+PART = b"\x53"
 SCHEMA = pa.schema([("pair", pa.binary(HASH_BYTES)), ("until", pa.int64())])
 
 
@@ -64,11 +74,28 @@ class Tombstones:
 
     def with_erased(self, key: bytes, removed: Interactions) -> Tombstones:
         """These and what was ``removed``; of a pair that was erased twice the later time counts."""
+        return self._with(_hashes(key, removed))
+
+    def with_parts(self, key: bytes, given: Given, gone: Parts) -> Tombstones:
+        """These and what goes of everything given."""
+        hashes = ((part_hash(key, name), until) for _, _, name, until in told(given, gone))
+        return self._with(hashes)
+
+    def _with(self, hashes: Iterable[tuple[bytes, int | None]]) -> Tombstones:
         found = dict(self.known)
-        for pair, time in _hashes(key, removed):
+        for pair, time in hashes:
             before = found.get(pair, time)
             found[pair] = None if time is None or before is None else max(before, time)
         return Tombstones.of(found)
+
+    def parts(self, key: bytes, given: Given) -> Parts:
+        """Which parts of everything given were erased."""
+        found = Parts.none(given)
+        if len(self):
+            for source, place, name, until in told(given):
+                if self._is(part_hash(key, name), until):
+                    found.masks[source][place] = True
+        return found
 
     def returned(self, key: bytes, data: Interactions) -> npt.NDArray[np.bool_]:
         """Which of ``data`` were erased (|data|,), of events which of these (E,)."""
@@ -104,6 +131,15 @@ class Tombstones:
     def read(cls, path: Path) -> Tombstones:
         """From ``write``."""
         return cls(pq.read_table(path, schema=SCHEMA))
+
+
+def part_hash(key: bytes, name: Named) -> bytes:
+    """h(part) of what a part says; None in it: that is not known."""
+    content = PART
+    for value in name:
+        text = b"" if value is None else encode(value)
+        content += len(text).to_bytes(8, "big") + text
+    return hmac.digest(key, content, "sha256")[:HASH_BYTES]
 
 
 def _hashes(key: bytes, data: Interactions) -> Iterator[tuple[bytes, int | None]]:

@@ -4,6 +4,8 @@ named by its digest.
 model/                 the model's folder, as ``alteraser verify`` takes it
 model.key              the keys of its record of who was erased
 interactions.parquet   user_id, item_id, and timestamp, confidence, target where there are some
+relations-N.parquet, features-N.parquet, entities-N.parquet, setup.toml
+                       what else a model of several sources learned from, see ``data.side.holding``
 tombstones.parquet     see ``tombstones``
 changed-….parquet      see ``changes``
 version.json           SHA-256 of every other file; its own digest is the version's name
@@ -16,18 +18,18 @@ import json
 import secrets
 import shutil
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from alteraser.data.files import publish_directory, replace_file, sha256_file
-from alteraser.data.grouping import BASKET
 from alteraser.data.interactions import Interactions
-from alteraser.data.readers import ReadingOptions
+from alteraser.engines.store import held
 from alteraser.engines.store.changes import StoredChanges
-from alteraser.engines.store.roots import FORM, data_root
+from alteraser.engines.store.held import Held
+from alteraser.engines.store.roots import FORM
 from alteraser.engines.store.tombstones import Tombstones
 from alteraser.errors import IntegrityError, NotFound
 from alteraser.models.folder import load_model
@@ -35,12 +37,7 @@ from alteraser.models.protocol import Recommender
 from alteraser.runtime.durable import point
 
 FORMAT = 1
-MODEL, DATA, TOMBSTONES, DOCUMENT = (
-    "model",
-    "interactions.parquet",
-    "tombstones.parquet",
-    "version.json",
-)
+MODEL, TOMBSTONES, DOCUMENT = "model", "tombstones.parquet", "version.json"
 STAGING = ".new-"
 """Names of folders that are being written begin with it"""
 
@@ -50,7 +47,8 @@ class Content:
     """What a version consists of."""
 
     model: Recommender
-    data: Interactions
+    held: Held
+    """What it stands for"""
     tombstones: Tombstones
     changes: StoredChanges | None
     """What became different; None: nobody looked, so it may be all"""
@@ -71,31 +69,14 @@ class Version:
         return self.content.model
 
     @property
+    def held(self) -> Held:
+        """What ``model`` stands for."""
+        return self.content.held
+
+    @cached_property
     def data(self) -> Interactions:
-        """What it stands for, in the rows of ``model``."""
-        return self.content.data
-
-
-def canonical_reading(data: Interactions) -> ReadingOptions:
-    """How ``interactions.parquet`` is read, events by the columns that ``to_table`` gives them."""
-    if data.events is None:
-        return ReadingOptions(
-            confidence=None if data.confidence is None else "confidence",
-            target=None if data.target is None else "target",
-            timestamp_column=None if data.timestamp is None else "timestamp",
-            segment_column=None if data.segments is None else "segment",
-        )
-    events, grouping = data.events, data.events.grouping
-    baskets, named = grouping.name == BASKET, events.groups is not None
-    return ReadingOptions(
-        session_column="group" if named and not baskets else None,
-        basket_column="group" if named and baskets else None,
-        session_gap=None if named else grouping.gap,
-        baskets=baskets and not named,
-        position_column="position",
-        timestamp_column=None if events.time is None else "timestamp",
-        ordered_by_time=grouping.timed,
-    )
+        """Its pairs, in the rows of ``model``."""
+        return held.pairs_of(self.content.held)
 
 
 def write(root: Path, content: Content, what: dict[str, Any], *, salt: bytes) -> Version:
@@ -109,11 +90,11 @@ def write(root: Path, content: Content, what: dict[str, Any], *, salt: bytes) ->
     point("write", staging)
     staging.mkdir(parents=True)
     try:
-        reading = canonical_reading(content.data)
         model: Any = content.model
+        reading = held.reading_of(content.held)
         saved = replace(model, reading=reading).save(staging / MODEL)
         point("write", staging)
-        pq.write_table(content.data.to_table(), staging / DATA, compression="zstd")
+        held.write(content.held, staging)
         content.tombstones.write(staging / TOMBSTONES)
         changes = {}
         if content.changes is not None:
@@ -121,16 +102,17 @@ def write(root: Path, content: Content, what: dict[str, Any], *, salt: bytes) ->
             changes = {"changes": content.changes.document}
         found = sorted(path for path in staging.rglob("*") if path.is_file())
         files = {str(path.relative_to(staging)): sha256_file(path) for path in found}
-        trained_on = saved.trained_on
+        trained_on, (root_of_data, sources) = saved.trained_on, held.roots_of(content.held, salt)
         document = {
             "format": FORMAT,
             "kind": saved.kind,
             "model": saved.digest,
             "data": {
                 **trained_on.to_document(),
-                "root": data_root(salt, content.data),
+                "root": root_of_data,
                 "root_form": FORM,
-            },
+            }
+            | ({"sources": sources} if sources else {}),
             "files": files,
             **changes,
             **what,
@@ -168,17 +150,13 @@ def load(folder: Path) -> Version:
             f"{folder}: the model is not that of the version", code="manifest_mismatch"
         )
     try:
-        table = pq.read_table(folder / DATA)
-        data = Interactions.from_table(table, users=model.users, items=model.items)
+        found_held = held.read(folder, model)
         tombstones = Tombstones.read(folder / TOMBSTONES)
         changes = StoredChanges.read(folder, document)
     except (pa.ArrowException, KeyError, TypeError) as cause:
         raise IntegrityError(f"{folder}: the tables cannot be read ({cause})") from cause
-    if data.digest != model.trained_on.digest:
-        raise IntegrityError(
-            f"{folder}: the interactions are not those that the model stands for", code="data"
-        )
-    return Version(folder.name, folder, document, Content(model, data, tombstones, changes))
+    content = Content(model, found_held, tombstones, changes)
+    return Version(folder.name, folder, document, content)
 
 
 def read_document(folder: Path) -> dict[str, Any]:

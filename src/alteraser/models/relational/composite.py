@@ -103,6 +103,8 @@ class CompositeModel(LinearModel):
 
     def in_context(self, words: Mapping[str, str]) -> CompositeModel:
         """The same with lists for a context; NotFound for one that it does not know."""
+        if not words:
+            return self
         E, shift = self.tables[USER], np.zeros(self.tables[USER].shape[1])
         for name, word in words.items():
             block = next(
@@ -125,6 +127,11 @@ class CompositeModel(LinearModel):
             inside = slice(block.start, block.stop)
             shift += E[block.start + row] - self.average[inside] @ E[inside]
         return replace(self, vectors=(self.vectors[0] + shift, self.vectors[1]))
+
+    def only(self, row: int) -> CompositeModel:
+        """The same with lists for the user in a row alone."""
+        users = IdMap(self.users.ids_of([row]), np.zeros(1, np.int64), 1)
+        return replace(self, users=users, vectors=(self.vectors[0][[row]], self.vectors[1]))
 
     def of_users(self, known: Attributes) -> CompositeModel:
         """The same for other users, of whom only features are known."""

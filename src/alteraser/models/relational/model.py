@@ -132,7 +132,8 @@ class LinearModel(Recommender):
 
     def ranking(self, seen: Interactions | None = None) -> Ranking:
         """``top_items`` with this ``seen``."""
-        return partial(Embeddings.of(*self.vectors).lists, seen=seen)
+        factors = self.factors
+        return partial(Embeddings.of(factors.users, factors.items).lists, seen=seen)
 
     def distances(
         self,

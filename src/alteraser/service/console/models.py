@@ -79,7 +79,17 @@ def _between(connection: Connection, version: str) -> dict[str, Any]:
         select(schema.batches.c.number).where(schema.batches.c.number == (after["batch"] or -1))
     ).scalar_one_or_none()
     batch = None if number is None else batches.row_of(connection, number)
-    return {"after": after, "before": found.get(after["parent"]), "batch": batch}
+    before = found.get(after["parent"])
+    sources = [{} if x is None else x["data"].get("sources", {}) for x in (before, after)]
+    return {
+        "after": after,
+        "before": before,
+        "batch": batch,
+        "sources": [
+            (name, *(each.get(name, {"rows": 0})["rows"] for each in sources))
+            for name in dict.fromkeys([*sources[0], *sources[1]])
+        ],
+    }
 
 
 def _size(version: Version) -> dict[str, int | None] | None:

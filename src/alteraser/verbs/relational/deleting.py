@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from alteraser.data.erased import admit
 from alteraser.data.ids import Coded
 from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Selection
-from alteraser.data.side.deletion import GivenDeletion, Request, left
+from alteraser.data.side.deletion import GivenDeletion, Left, Request, left
 from alteraser.data.side.given import MAIN, Given
 from alteraser.data.side.links import Links, joined
 from alteraser.data.sums import Missing
@@ -55,6 +56,17 @@ def match(
         )
     found = GivenDeletion.of(data, rest, request.selection)
     return found if data.main is lying else replace(found, missing=lacking(data, lying))
+
+
+def of_rest(model: CompositeModel, given: Given, rest: Left) -> GivenDeletion:
+    """What ``rest`` leaves of ``given``, which ``model`` stands for, and adds to it: whatever was
+    erased before and is there again is let in.
+    """
+    belongs(model, given)
+    found = GivenDeletion.of(given, rest, None)
+    back = admit(model.erased, found.remaining, readmit=True)
+    kept = len(given.interactions()) - len(found.removed)
+    return replace(found, returned=back, added=len(found.remaining) - kept)
 
 
 def belongs(model: CompositeModel, given: Given) -> None:

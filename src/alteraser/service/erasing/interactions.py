@@ -1,11 +1,9 @@
-"""What a batch means on the data, the model without it, and what may be said of that: all that the
-service knows of how forgetting is done.
-"""
+"""``erasing`` where the model learned from interactions alone."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,27 +14,24 @@ from alteraser.data.interactions import Interactions
 from alteraser.data.selection import Selection
 from alteraser.engines.store.changes import compare
 from alteraser.engines.store.version import Content, Version
-from alteraser.errors import Interrupted
 from alteraser.ledger.asked import GROUPS, Asked
+from alteraser.service.erasing.questions import (
+    FoundInData,
+    Mask,
+    certify,
+    erase,
+    find,
+    learned,
+    worked,
+)
 from alteraser.verbs.forget import forget
 from alteraser.verbs.verify import verify
 
-Mask = npt.NDArray[np.bool_]
 NOWHERE = np.empty(0, np.int64)
 
 
-@dataclass(frozen=True)
-class FoundInData:
-    """What the requests of a batch come to on the data."""
-
-    gone: Mask
-    """Which interactions go (|D|,), of events which of these (E,)"""
-    counts: list[dict[str, int]]
-    """Of each request: names that it has, those that match, interactions that go, interactions that
-    a hold keeps"""
-
-
-def find(data: Interactions, requests: Sequence[Asked], *, times: Any = None) -> FoundInData:
+@find.register(Interactions)
+def _find(data: Interactions, requests: Sequence[Asked], *, times: Any = None) -> FoundInData:
     """Everything that ``requests`` name in ``data``, but for what a legal hold keeps. ``times``
     tell the unit of windows, where ``data`` are a part of the interactions that have them.
 
@@ -176,8 +171,9 @@ def there_already(mine: Interactions, data: Interactions) -> Mask:
     return np.array([tuple(row) in there for row in np.stack(columns, axis=1).tolist()], bool)
 
 
-def learned(data: Interactions, added: Sequence[Interactions]) -> Interactions:
-    """``data`` with what was added, in their rows; what is there already stays as it is."""
+@learned.register(Interactions)
+def _learned(data: Interactions, added: Sequence[Interactions]) -> Interactions:
+    """``learned``, in the rows of ``data``."""
     for each in added:
         if len(each):
             fresh = each if data.events is None else each.keep_rows(~there_already(data, each))
@@ -185,9 +181,10 @@ def learned(data: Interactions, added: Sequence[Interactions]) -> Interactions:
     return data
 
 
-def erase(
-    start: Version,
+@erase.register(Interactions)
+def _erased(
     whole: Interactions,
+    start: Version,
     gone: Mask,
     *,
     method: str,
@@ -195,11 +192,6 @@ def erase(
     key: bytes,
     watch: Any = None,
 ) -> tuple[Content, dict[str, Any]]:
-    """The content of the next version, and how it came about. ``key`` is taken for a first record
-    of who was erased.
-
-    ``watch`` is called now and then and may raise Interrupted.
-    """
     original: Any = start.model
     model: Any = replace(original, erased=replace(start.model.erased, spare=key))
     removed = whole.keep_rows(gone)
@@ -218,41 +210,24 @@ def erase(
     before = start.model, start.data, start.content.changes
     changes = compare(before, (erasure.model, erasure.remaining))
     tombstones = start.content.tombstones.with_erased(key, erasure.removed)
-    training = erasure.model.training
-    work = {
-        "method": str(training.get("method")),
-        "passes": training.get("passes"),
-        "products": training.get("products"),
-        "residual": float(erasure.residual),
+    work = worked(erasure) | {
         "interactions_removed": erasure.removed.count,
         "interactions_added": int(erasure.deletion.added),
-        "seconds": float(erasure.seconds),
     }
     return Content(erasure.model, erasure.remaining, tombstones, changes), work
 
 
-def certify(
-    start: Version, version: Version, whole: Interactions, *, threads: int
+@certify.register(Interactions)
+def _certified(
+    whole: Interactions, start: Version, version: Version, *, threads: int
 ) -> dict[str, Any]:
-    """What the independent code says of the bytes that will be served."""
     model: Any = version.model
-    before: Any = start.model
     found = verify(
         model,
         version.data,
-        before=before,
+        before=start.model,
         forgotten=whole,
         folder=version.folder / "model",
         threads=threads,
     ).certificate
     return dict(found.to_document())
-
-
-def stopping(stop: Any) -> Any:
-    """A watch that ends the work where ``stop`` is set: it is done again later, from the plan."""
-
-    def watch() -> None:
-        if stop.is_set():
-            raise Interrupted("the service is stopping; the batch is done again when it starts")
-
-    return watch

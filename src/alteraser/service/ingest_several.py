@@ -1,0 +1,228 @@
+"""``ingest`` where the model learned from several sources: rows of DATA with their contexts, and of
+any other relation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from alteraser.data.ids import IdKind, convert_ids, id_kind
+from alteraser.data.readers import ReadingOptions
+from alteraser.data.selection import UNITS, unit_of
+from alteraser.data.sheet import Sheet
+from alteraser.data.side.contexts import FROM_TIME
+from alteraser.data.side.given import ITEM, MAIN, USER
+from alteraser.data.side.holding import Addition, HeldSources
+from alteraser.data.side.relations import TIME, read_used
+from alteraser.data.side.sources import main_links
+from alteraser.data.side.spec import RelationFile
+from alteraser.engines.store.version import Version
+from alteraser.errors import InvalidInput
+from alteraser.ledger.ids import id_of
+from alteraser.models.relational.composite import CompositeModel
+from alteraser.service.state import State
+
+FIELDS = frozenset({"user", "item", "head", "relation", "tail", "timestamp", "value", "context"})
+ENDS = (("user", "item"), ("head", "tail"))
+
+Ticks = Callable[[Any, str, int], int]
+"""A time, in a unit, of the row at a place"""
+
+
+def from_rows(
+    state: State, version: Version, relation: str, rows: list[dict[str, Any]], ticks: Ticks
+) -> tuple[Addition, int]:
+    """Rows of a body, and how many of them are left out; InvalidInput."""
+    held = version.held
+    assert isinstance(held, HeldSources)
+    schema = held.columns(relation)
+    for place, row in enumerate(rows):
+        if not any(set(ends) <= row.keys() for ends in ENDS) or row.keys() - FIELDS:
+            raise _invalid(
+                "unknown_field",
+                f"interactions[{place}]: expected user and item, or head and tail, and timestamp, "
+                "value, context, or of a graph relation",
+            )
+    if relation == MAIN:
+        table = _of_data(state, held, rows, ticks)
+        return _from_data(held, Sheet.read(table, _repeated(state.reading), every_column=True))
+    found: dict[str, Any] = {}
+    ends = _ends(held, relation, schema)
+    for name in schema.names:
+        if name != TIME:
+            kind = id_kind(schema.field(name).type)
+            found[name] = [_end(row, ends[name], kind, at) for at, row in enumerate(rows)]
+        else:
+            times = _times(held, relation)
+            found[name] = _moments(state, times, rows, ticks)
+    columns = {name: pa.array(values, schema.field(name).type) for name, values in found.items()}
+    return held.addition(relation, pa.table(columns)), 0
+
+
+def from_file(state: State, version: Version, relation: str, path: Path) -> tuple[Addition, int]:
+    """The rows in a file, in columns as those that the state was made from; InvalidInput."""
+    held = version.held
+    assert isinstance(held, HeldSources)
+    schema = held.columns(relation)
+    if relation == MAIN:
+        return _from_data(held, Sheet.read(path, _repeated(state.reading), every_column=True))
+    like = held.addition(relation, pa.table({}))
+    table = read_used(RelationFile(relation, path, like.tables))
+    if TIME in schema.names and TIME not in table.column_names:
+        raise InvalidInput(
+            f"{path}: {relation} has times, so a column {TIME!r} is needed here as well"
+        )
+    ids = [name for name in schema.names if name != TIME]
+    given = [name for name in table.column_names if name != TIME]
+    if set(given) != set(ids):
+        if len(given) != len(ids):
+            raise InvalidInput(
+                f"{path}: {relation} has the columns {', '.join(ids)}, these are {', '.join(given)}"
+            )
+        table = table.rename_columns(
+            [dict(zip(given, ids, strict=True)).get(name, name) for name in table.column_names]
+        )
+    columns = {}
+    for name in schema.names:
+        column = table[name].combine_chunks()
+        if name != TIME:
+            column = _converted(column, id_kind(schema.field(name).type), f"{path}: {name}")
+        columns[name] = column
+    return held.addition(relation, pa.table(columns)), 0
+
+
+def check(version: Version, added: Addition) -> None:
+    """InvalidInput for rows that the model has no relation for, or ids that its tables cannot
+    hold.
+    """
+    held, model = version.held, version.model
+    assert isinstance(held, HeldSources)
+    assert isinstance(model, CompositeModel)
+    for links in held.rows(added):
+        if links.name not in model.settings.missing:
+            known = [x for x in model.settings.missing if x.startswith(f"{links.group}/")]
+            raise _invalid(
+                "unknown_relation",
+                f"the model was trained without {links.name}; of {links.group} there are "
+                f"{', '.join(known)}",
+            )
+        for table, coded in ((links.source, links.heads), (links.target, links.tails)):
+            ids = held.given.entities.get(table)
+            if ids is not None:
+                _converted(coded.ids.ids, ids.kind, f"ids of {table}")
+
+
+def _converted(ids: pa.Array, kind: IdKind, what: str) -> pa.Array:
+    try:
+        return convert_ids(ids, kind, what)
+    except InvalidInput as cause:
+        raise _invalid("id_type", cause.message) from cause
+
+
+def _repeated(reading: ReadingOptions) -> ReadingOptions:
+    return reading.model_copy(update={"duplicates": "last"})
+
+
+def _from_data(held: HeldSources, sheet: Sheet) -> tuple[Addition, int]:
+    """Rows of DATA as they were read, in the columns of the state's own."""
+    main = main_links(sheet, held.sources.contexts)
+    left_out = sheet.raw.table.num_rows - len(main)
+    return held.addition(MAIN, held.table_of(main)), left_out
+
+
+def _of_data(state: State, held: HeldSources, rows: list[dict[str, Any]], ticks: Ticks) -> pa.Table:
+    """Rows of a body in the columns that DATA were read from."""
+    reading, given = state.reading, held.given
+    columns: dict[str, Any] = {}
+    for end, table, column in (
+        ("user", USER, reading.user_column),
+        ("item", ITEM, reading.item_column),
+    ):
+        kind = given.entities[table].kind
+        columns[column] = [_end(row, (end,), kind, at) for at, row in enumerate(rows)]
+    times = None
+    if reading.timestamp_column is not None:
+        times = _moments(state, given.main.times, rows, ticks)
+        columns[reading.timestamp_column] = times
+    columns |= _contexts(held, rows, times)
+    for name in reading.columns:
+        if name not in columns:
+            missing = next((at for at, row in enumerate(rows) if "value" not in row), None)
+            if missing is not None:
+                raise _invalid(
+                    "value",
+                    f"interactions[{missing}]: a value is needed here, which stands for {name!r}",
+                )
+            columns[name] = [float(row["value"]) for row in rows]
+    return pa.table(columns)
+
+
+def _contexts(
+    held: HeldSources, rows: list[dict[str, Any]], times: list[int] | None
+) -> dict[str, Any]:
+    """The words of every context, from the time where a row does not say one and its time does."""
+    names, found = held.sources.contexts, {}
+    for place, row in enumerate(rows):
+        said = row.get("context", {})
+        if not isinstance(said, Mapping) or not all(isinstance(x, str) for x in said.values()):
+            raise _invalid("context", f'interactions[{place}].context: expected {{"NAME": "word"}}')
+        unknown = sorted(set(said) - set(names))
+        if unknown:
+            there = ", ".join(names) or "none"
+            raise _invalid("context", f"interactions[{place}].context: there are {there}")
+    for name in names:
+        told: list[Any] = [None] * len(rows)
+        if times is not None and tells_time(held, name):
+            unit = unit_of(np.array(times))
+            told = FROM_TIME[name](np.array(times) // UNITS[unit]).tolist()
+        words = [
+            row.get("context", {}).get(name, word) for row, word in zip(rows, told, strict=True)
+        ]
+        found[name] = pa.array(words, pa.string())
+    return found
+
+
+def tells_time(held: HeldSources, name: str) -> bool:
+    """Whether the words of a context are those that a time gives it."""
+    if name not in FROM_TIME:
+        return False
+    year = FROM_TIME[name](np.arange(0, 366 * 86_400, 3_600)).tolist()
+    return set(held.given.main.contexts[name].values.ids.ids.to_pylist()) <= set(year)
+
+
+def _ends(held: HeldSources, relation: str, schema: pa.Schema) -> dict[str, tuple[str, ...]]:
+    """By column, the fields of a row that may say it."""
+    ids = [name for name in schema.names if name != TIME]
+    if len(ids) == 3:
+        return {name: (name,) for name in ids}
+    links = next((x for x in held.given.links if x.name == relation), None)
+    tables = ("", "") if links is None else (links.source, links.target)
+    named = tables if set(tables) == {USER, ITEM} else ("head", "tail")
+    return dict(zip(ids, (("head", named[0]), ("tail", named[1])), strict=True))
+
+
+def _end(row: Mapping[str, Any], fields: tuple[str, ...], kind: IdKind, place: int) -> Any:
+    for field in fields:
+        if field in row:
+            return id_of(row[field], kind, f"interactions[{place}].{field}")
+    raise _invalid("unknown_field", f"interactions[{place}]: {' or '.join(fields)} is missing")
+
+
+def _times(held: HeldSources, relation: str) -> Any:
+    return next((x.times for x in held.given.links if x.group == relation), None)
+
+
+def _moments(state: State, times: Any, rows: list[dict[str, Any]], ticks: Ticks) -> list[int]:
+    """When each row was: now, where it does not say it."""
+    unit = "s" if times is None or not len(times) else unit_of(times)
+    now = int(state.clock().timestamp() * UNITS[unit])
+    return [ticks(row.get("timestamp", now), unit, at) for at, row in enumerate(rows)]
+
+
+def _invalid(code: str, message: str) -> InvalidInput:
+    return InvalidInput(message, code=code)
