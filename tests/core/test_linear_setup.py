@@ -20,6 +20,7 @@ from alteraser.data.side.links import Links, one_word
 from alteraser.models import Objective, Problem
 from alteraser.models.factorization.defaults import defaults
 from alteraser.models.relational import LinearProblem
+from alteraser.models.relational.composite import CompositeModel
 from alteraser.models.relational.setup import LinearSetup, RelationSetting, composed, dense_scores
 from alteraser.solvers.relational import evaluate
 
@@ -238,3 +239,24 @@ def test_interactions_are_the_distinct_pairs() -> None:
         )
     )
     assert len(data) == len(pairs)
+
+
+def test_lists_are_by_the_factors_biases_and_predictions_included() -> None:
+    """By brute force, also for who asks again and again."""
+    given, setup = (
+        everything(),
+        SETUP.model_copy(update={"relations": {"data": RelationSetting(prediction=0.7)}}),
+    )
+    settled = setup.settled(given)
+    posed = settled.assemble(given)
+    point = posed.problem.random(3)
+    point.vector[:] = np.random.default_rng(4).standard_normal(posed.problem.size)
+    model = CompositeModel.at(posed, point)
+    h, (X, Z) = model.predictions["data"], model.vectors
+    assert not np.allclose(h, 1.0)
+    whole = (X[:, :3] * h) @ Z[:, :3].T + X[:, 3:] + Z[:, 3:].T
+    rows = np.arange(len(X))
+    items, scores = model.ranking()(rows, k=len(Z))
+    assert np.allclose(scores, np.take_along_axis(whole, items, axis=1))
+    assert (np.diff(scores, axis=1) <= 0).all()
+    assert np.array_equal(items, model.top_items(rows, k=len(Z))[0])

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
 import pytest
 
 from alteraser.cli.main import main
@@ -593,6 +594,29 @@ def test_names_of_files_are_those_of_a_backup(service: Service) -> None:
         if path.is_file():
             name = path.relative_to(service.state.folders.root).as_posix()
             assert archive.MEMBER.fullmatch(name), name
+
+
+@pytest.mark.parametrize("whose", [None, person(2)])
+def test_a_window_of_a_relation_on_the_command_line(
+    whose: str | None, world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the times of that relation, of everybody or of one; a relation without times has none."""
+    monkeypatch.chdir(world)
+    files = several.options(tuple(x for x in WHOLE if x != "contexts"))
+    since = several.START + 3_600 * 50
+    line = ["forget", "model", "--data", "data.csv", *files, "--since", str(since)]
+    line += [] if whose is None else ["--user", whose]
+    out = ["--out", str(tmp_path / "next"), "--remaining", str(tmp_path / "rest"), "-q"]
+    assert main([*line, "--from", "views", *out]) == 0
+    rest = pq.read_table(tmp_path / "rest" / "relation-views.parquet").to_pylist()
+    whole = pacsv.read_csv("views.csv").to_pylist()
+
+    def goes(row: dict[str, Any]) -> bool:
+        return row["timestamp"] >= since and whose in (None, row["user_id"])
+
+    assert rest == [row for row in whole if not goes(row)]
+    assert 0 < len(rest) < len(whole)
+    assert main([*line, "--from", "kg", "--out", str(tmp_path / "more"), "-q"]) == 2
 
 
 # ---------------------------------------------------------------- the start

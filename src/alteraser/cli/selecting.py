@@ -216,6 +216,8 @@ class Wanted:
                     "them"
                 )
             return reading
+        if self.from_ not in (None, "data"):  # the times of that relation
+            return reading
         if reading.grouping is not None and own is not None and column not in (None, own):
             raise InvalidInput(
                 f"--timestamp-column {column}: the times of a model of events are those of {own}"
@@ -292,8 +294,11 @@ def check(forget_set: Path | None, wanted: Wanted) -> None:
     window, groups = wanted.window, wanted.groups
     if groups is not None and forget_set is not None:
         raise InvalidInput(f"--{groups[0]} names what FORGET would name: give one of them")
-    if wanted.from_ is not None and forget_set is None:
-        raise InvalidInput(f"--from {wanted.from_}: give FORGET, a table of rows of that relation")
+    if wanted.from_ is not None and forget_set is None and not window:
+        raise InvalidInput(
+            f"--from {wanted.from_}: give FORGET, a table of rows of that relation, or a window of "
+            "its times (--since, --until, --older-than)"
+        )
     if forget_set is None and not window and groups is None and not wanted.of_other:
         raise InvalidInput(
             "--user says whose, not what: give FORGET with the items, or a window (--since, "

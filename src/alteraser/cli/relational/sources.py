@@ -77,5 +77,5 @@ def shown(
                 "nothing of somebody it does not know; train with --user-features"
             )
         file = FeatureFile(features, tuple(columns), tuple(columns.items()))
-        model = model.of_users(read_attributes(file, "user", "user_id", option="--features"))
+        model = model.of_users(read_attributes(file, "user", "user_id"))
     return model

@@ -92,11 +92,14 @@ class Composite(Linear):
 
     def selection(self) -> Selection:
         """Of DATA, or of the relation that ``--from`` names."""
-        from alteraser.data.selection import Selection
+        from alteraser.data.selection import Selection, Window
 
         wanted, forget_set = self.asked.wanted, self.asked.forget_set
         if wanted.from_ is not None and forget_set is not None:
             return _of_relation(forget_set, wanted)
+        if wanted.from_ is not None:
+            found = Selection(window=Window(wanted.since, wanted.end))
+            return found.of_users(wanted.user) if wanted.user else found
         if wanted.attributes and forget_set is not None:
             table = inputs.read_forget(forget_set, self.reading, whole_users=True)
             return Selection(table.users)

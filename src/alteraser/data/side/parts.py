@@ -297,7 +297,7 @@ def owner_of(given: Given, name: str) -> tuple[str, str]:
             code="unknown_table",
         )
     raise InvalidInput(
-        f"there is no table {name}; there are {', '.join(tables_of(given))}", code="unknown_table"
+        f"there is no such table; there are {', '.join(tables_of(given))}", code="unknown_table"
     )
 
 
