@@ -32,6 +32,7 @@ from alteraser.adapters._pickled import (
 from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, ForeignLoss, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.pair_trainer import PairTrainer
 from alteraser.data.files import check_output, replace_file
 from alteraser.errors import InvalidInput
 
@@ -188,17 +189,17 @@ def _holds(attributes: dict[str, Any]) -> tuple[Holding, ...]:
 
 
 def _loss(kind: str, settings: dict[str, Any], biased: bool) -> ForeignLoss:
-    from alteraser.adapters.row_losses import RowSolved, svd
+    from alteraser.adapters.row_losses import pairwise, svd
     from alteraser.models.factorization.rowloss import Pairwise, Ridge
 
     rate = float(settings.get("lambda_reg", 0.0))
-    steps = float(settings.get("learning_rate", 0.0)) * float(settings.get("max_iter", 0)) or None
+    trainer = PairTrainer.of(settings.get("learning_rate"), settings.get("max_iter"))
     if kind == "mf":
-        return svd(rate, biased=biased, steps=steps)
+        return svd(rate, biased=biased, steps=None if trainer is None else trainer.steps)
     # uniform negatives, skipped where they are liked; each step shrinks the three rows that it
     # touches
     loss = Pairwise(ridge=Ridge.of(rate, scaling="samples"), rejected="skip")
-    return RowSolved("BPR", loss, steps=steps)
+    return pairwise(loss, trainer)
 
 
 def scrub_trainset(path: Path, foreign: Foreign, changed: Changed) -> None:

@@ -28,6 +28,7 @@ from alteraser.adapters.contract import Changed, Foreign, ForeignLoss, Holding, 
 from alteraser.adapters.implicit_trainer import TINY, ImplicitTrainer
 from alteraser.adapters.mapped import check_finite, release
 from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.pair_trainer import PairTrainer
 from alteraser.adapters.siblings import neighbors
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models import Objective
@@ -77,7 +78,7 @@ class Implicit:
         check_finite(path, ITEMS, items)
         loss = _loss(path, kind, hyper, users.dtype, options)
         if isinstance(loss, ALS):
-            hyper["alpha"] = loss.alpha
+            hyper |= {"alpha": loss.alpha, "regularization": loss.objective.regularization}
         d = users.shape[1] - EXTRA[kind]
         return Foreign(
             path,
@@ -213,6 +214,7 @@ def _loss(
         objective = Objective(missing_weight=1.0, regularization=regularization)
         judged = 0.99 if iterative else 1.0
         python = iterative and hyper.get("use_native") is False
+        known = hyper | {"alpha": alpha, "regularization": regularization}
         return ALS(
             objective,
             alpha,
@@ -222,19 +224,17 @@ def _loss(
             judged=judged,
             tiny=TINY,
             lingers=_lingers(int(hyper.get("iterations") or 15)) if python else 0.0,
+            rehearsal=_run("als", known, dtype, 0) if iterative else None,
         )
     from alteraser.adapters.row_losses import implicit_bpr, implicit_lmf
 
     if options.alpha is not None:
         raise InvalidInput(f"--alpha means nothing to a {kind.upper()} model; leave it out")
     if kind == "bpr":
-        steps = (
-            float(hyper.get("learning_rate") or 0.0) * float(hyper.get("iterations") or 0.0) or None
-        )
         return implicit_bpr(
             regularization,
             verify_negative_samples=bool(hyper["verify_negative_samples"]),
-            steps=steps,
+            pairs=PairTrainer.of(hyper.get("learning_rate"), hyper.get("iterations")),
         )
     return implicit_lmf(regularization, float(hyper["neg_prop"]), int(hyper["factors"]))
 
@@ -243,16 +243,24 @@ def _trainer(kind: str, hyper: dict[str, Any], users: Array) -> ImplicitTrainer 
     """The run that made an ALS model, where ``random_state`` was an integer: without it nobody
     knows the start.
     """
-    needed = ("random_state", "iterations", "factors", "use_cg")
+    seed = hyper.get("random_state")
+    return None if seed is None else _run(kind, hyper, users.dtype, int(seed))
+
+
+def _run(kind: str, hyper: dict[str, Any], dtype: Any, seed: int) -> ImplicitTrainer | None:
+    """A run of an ALS model's training from ``seed``; None where the container does not say
+    enough.
+    """
+    needed = ("iterations", "factors", "use_cg")
     if kind != "als" or any(hyper.get(name) is None for name in needed):
         return None
     return ImplicitTrainer(
-        seed=int(hyper["random_state"]),
+        seed=seed,
         iterations=int(hyper["iterations"]),
         factors=int(hyper["factors"]),
         regularization=float(hyper["regularization"]),
         alpha=float(hyper["alpha"]),
-        dtype=users.dtype.name,
+        dtype=np.dtype(dtype).name,
         cg_steps=int(hyper.get("cg_steps") or 3) if hyper["use_cg"] else None,
     )
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from alteraser.adapters.pair_trainer import PairTrainer
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.errors import InvalidInput
 from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
@@ -37,9 +38,10 @@ SHARE = 0.85
 have 0.1 to 0.65 (BPR, whose steps stay noisy, the most); BPR on other users' data has 0.98."""
 
 EARLY = 0.92
-"""The same of BPR that was stopped after few epochs: implicit's had 0.85 to 0.91 after 15 and 20
-epochs on ML-100K and 60 on Frappe, with 64 factors and its other defaults. Whether the data are the
-right ones is told by the share of pairs that outrank, and by λ."""
+"""The same of BPR that was stopped after few epochs, where no training of ours tells more
+(``strangers``): implicit's had 0.85 to 0.91 after 15 and 20 epochs on ML-100K and 60 on Frappe,
+with 64 factors and its other defaults. Whether the data are the right ones is told by the share of
+pairs that outrank, and by λ."""
 
 FITS = 0.2
 """λ may be at most 1 / FITS times the one that fits the factors best. Where λ is right the ratio is
@@ -113,6 +115,8 @@ class RowSolved:
     steps: float | None = None
     """Learning rate times epochs, where the container says both and the steps were plain gradient
     steps."""
+    pairs: PairTrainer | None = None
+    """How BPR was trained, where the container says and the steps were such."""
 
     @property
     def formula(self) -> str:
@@ -150,6 +154,11 @@ class RowSolved:
         here = slopes(problem, factors, threads=threads or default_threads())
         fitting = here.fitting_ridge
         measures = [self._fit(problem, factors, foreign), *self._gradient_measures(here)]
+        clear = here.share <= SHARE and all(measure.passed for measure in measures)
+        if not clear or measures[0].value < RANKED:  # above it single users tell more
+            beside = self._beside(factors, data)
+            if beside is not None:
+                return beside
         worst = [
             RowFault(side, int(row), float(shares[row]))
             for side, shares in (("user", here.user_shares), ("item", here.item_shares))
@@ -165,26 +174,35 @@ class RowSolved:
                 f" A regularization {fitting:.2g} times as large would fit these factors better."
             )
         if isinstance(self.loss, Pairwise) and measures[0].value >= RANKED:
-            least, user = least_user(factors, data, seed=self.seed)
-            meaning = (
-                "share of their pairs that score above random items, of the user for whom "
-                "it is least"
-            )
-            measures.append(Measure("least user", least, LEAST, least >= LEAST, meaning))
-            if least < LEAST:
-                worst, hint = (
-                    [RowFault("user", user, least)],
-                    "Is this user's row, or are their ids, another's?",
-                )
-        blind = "" if isinstance(self.loss, Squares) else BLIND
-        if isinstance(self.loss, Pairwise) and here.share > SHARE:
-            blind = HARDLY_BEGUN
+            measure, user = _least(factors, data, self.seed)
+            measures.append(measure)
+            if not measure.passed:
+                worst = [RowFault("user", user, measure.value)]
+                hint = "Is this user's row, or are their ids, another's?"
         return SelfCheck(
             tuple(measures),
             tuple(sorted(worst, key=lambda fault: -fault.value)[:WORST]),
             hint,
-            blind,
+            self._blind(here.share),
         )
+
+    def _blind(self, share: float) -> str:
+        """What measures of the whole do not see, ``share`` of the gradient's parts being left."""
+        if isinstance(self.loss, Squares):
+            return ""
+        return HARDLY_BEGUN if isinstance(self.loss, Pairwise) and share > SHARE else BLIND
+
+    def _beside(self, factors: BiasedFactors, data: Interactions) -> SelfCheck | None:
+        """BPR that leaves what may be a short training or other data, beside a training of our own;
+        None where there is none.
+        """
+        from alteraser.adapters.strangers import strange
+
+        if not isinstance(self.loss, Pairwise) or self.pairs is None:
+            return None
+        found = strange(factors, data, self.loss, self.pairs, seed=self.seed)
+        hint = "Are these the data, and the ids, that it was trained on?"
+        return None if found is None else SelfCheck((found.measure(),), (), hint, found.blind)
 
     @property
     def _allowed(self) -> float:
@@ -427,7 +445,10 @@ def _user_biases(foreign: Foreign, stored: BiasedFactors, touched: Array) -> Arr
 
 
 def implicit_bpr(
-    regularization: float, *, verify_negative_samples: bool = True, steps: float | None = None
+    regularization: float,
+    *,
+    verify_negative_samples: bool = True,
+    pairs: PairTrainer | None = None,
 ) -> RowSolved:
     """BPR of implicit: a pair drawn from the data, a negative in proportion to popularity, skipped
     where it is liked.
@@ -439,7 +460,12 @@ def implicit_bpr(
     loss = Pairwise(
         ridge=Ridge.of(regularization, scaling="samples"), popular=True, rejected=rejected
     )
-    return RowSolved("BPR", loss, steps=steps)
+    return pairwise(loss, pairs)
+
+
+def pairwise(loss: Pairwise, trainer: PairTrainer | None) -> RowSolved:
+    """BPR by plain gradient steps of one rate; None where the container does not say which."""
+    return RowSolved("BPR", loss, steps=None if trainer is None else trainer.steps, pairs=trainer)
 
 
 def recbole_bpr(weight_decay: float) -> RowSolved:
@@ -532,6 +558,12 @@ def _explained(problem: RowProblem, factors: BiasedFactors, foreign: Foreign) ->
     value = 1.0 - float(rest @ rest) / variance if variance > 0 else 1.0
     meaning = "share of the ratings' variance about their mean that the model explains"
     return Measure("explained", value, EXPLAINED, value >= EXPLAINED, meaning)
+
+
+def _least(factors: BiasedFactors, data: Interactions, seed: int) -> tuple[Measure, int]:
+    least, user = least_user(factors, data, seed=seed)
+    meaning = "share of their pairs that score above random items, of the user for whom it is least"
+    return Measure("least user", least, LEAST, least >= LEAST, meaning), user
 
 
 def _outranked(problem: RowProblem, factors: BiasedFactors, seed: int) -> Measure:
