@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
+from alteraser.cli.beside import Beside
 from alteraser.cli.main import main
+from alteraser.cli.serve import sources_of
 from alteraser.data.side.given import MAIN
 from alteraser.data.side.holding import HeldSources
 from alteraser.data.side.parts import Parts, told
@@ -619,6 +622,56 @@ def test_a_window_of_a_relation_on_the_command_line(
     assert main([*line, "--from", "kg", "--out", str(tmp_path / "more"), "-q"]) == 2
 
 
+def test_odd_names_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of relations, columns, words and ids, also those that the state calls its own columns by."""
+    monkeypatch.chdir(tmp_path)
+    who = ["Zoë", "a,b", "=cmd()", "x|y", "two\nlines", 'q"uote', "1", "01"]
+    rows = [(a, f"it,{n % 5}") for n, a in enumerate(who * 3)]
+    words = (["x y", '"z"', None, "ü|v"] * 6)[: len(rows)]
+    names_, items = ([row[at] for row in rows] for at in (0, 1))
+    data = {"uid": names_, "thing": items, "user_id": words, "confidence": ["lo", "hi"] * 12}
+    pq.write_table(pa.table(data), "data.parquet")
+    lists = [["a|b"], ["c,d"], [], None] * 2
+    known = {"uid": who, "user_id": lists, "item_id": [0.5 * n for n in range(8)], "a=b,c:d": who}
+    pq.write_table(pa.table(known), "users.parquet")
+    pq.write_table(pa.table({"from": who, "to": who[1:] + who[:1]}), "knows.parquet")
+    relation = "später.x-1=knows.parquet:user,user"
+    line = "train data.parquet --user-column uid --item-column thing --duplicates first --factors 2"
+    more = ["--context", "user_id,confidence", "--relation", relation]
+    more += ["--user-features", "users.parquet", "--regularization", "0.5", "--out", "model", "-q"]
+    assert main([*line.split(), *more]) == 0
+    model, beside = Path("model"), Beside(relation=[relation], user_features="users.parquet")
+    create(tmp_path / "state", model, Path("data.parquet"), sources_of(model, beside), rate=0)
+    service = Service(tmp_path / "state")
+    try:
+        before = names(service)
+        for body, goes in (
+            ({"users": ["Zoë"]}, of("Zoë")),
+            (
+                {"entity": {"table": "user:user_id", "id": "a|b"}},
+                lambda x: x[0] == "value" and x[2] == "user_id" and x[4] == "a|b",
+            ),
+            (
+                {"entity": {"table": "user_id", "id": "ü|v"}},
+                lambda x: x[1] == MAIN and "ü|v" in x[4:],
+            ),
+            ({"attributes": ["user:a=b,c:d"]}, lambda x: x[2] == "a=b,c:d"),
+            (
+                {"users": ["two\nlines"], "from": "später.x-1"},
+                lambda x: x[1] == "später.x-1" and of("two\nlines")(x),
+            ),
+        ):
+            service.send(body)
+            service.work()
+            before = {x for x in before if not goes(x)}
+            assert names(service) == before
+        files = service.state.load_serving().folder
+    finally:
+        service.close()
+    data_ = ["--data", f"{files}/interactions.parquet", "--setup", f"{files}/setup.toml", "-q"]
+    assert main(["verify", f"{files}/model", *data_]) == 0
+
+
 # ---------------------------------------------------------------- the start
 
 
@@ -673,9 +726,6 @@ def test_options_of_sources_are_refused_for_other_kinds(
 def test_a_set_up_in_a_file_makes_the_same_state(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from alteraser.cli.beside import Beside
-    from alteraser.cli.serve import sources_of
-
     monkeypatch.chdir(world)
     (world / "setup.toml").write_text(SETUP)
     model, beside = Path("model"), Beside(setup=Path("setup.toml"))

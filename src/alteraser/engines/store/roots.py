@@ -26,6 +26,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,11 +62,15 @@ def data_root(key: bytes, data: Interactions, form: int = FORM) -> str:
 
 def source_roots(key: bytes, given: Given) -> dict[str, dict[str, Any]]:
     """By source, as ``Given.digests`` calls it, its ``root`` under ``key`` and how many ``rows`` it
-    has: of features, how many values.
+    has: of features, how many values. DATA are among them where they have contexts.
     """
     parts: dict[str, dict[bytes, list[bytes]]] = {name: {} for name in given.digests}
+    if not given.main.contexts:
+        del parts[MAIN]
     groups = {x.name: MAIN if x.name == MAIN else f"relation {x.group}" for x in given.links}
-    for source, _, name, until in told(given):
+    for source, _, name, until in told(
+        given if MAIN in parts else replace(given, links=given.links[1:])
+    ):
         said = groups[source] if isinstance(source, str) else f"{source[0]} features"
         if said not in parts:
             continue
