@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
 
-from alteraser.cli.beside import Beside
+from alteraser.cli.beside import Beside, with_sources
 from alteraser.cli.main import main
-from alteraser.cli.serve import sources_of
 from alteraser.service.state import create
 
 PEOPLE, THINGS = 18, 12
@@ -99,4 +98,4 @@ def make(parts: tuple[str, ...] = WHOLE, *more: str) -> None:
 
 
 def held(parts: tuple[str, ...] = WHOLE):
-    return sources_of(Path("model"), beside(parts))
+    return with_sources(Path("model"), beside(parts))[1]

@@ -13,9 +13,8 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 import pytest
 
-from alteraser.cli.beside import Beside
+from alteraser.cli.beside import Beside, with_sources
 from alteraser.cli.main import main
-from alteraser.cli.serve import sources_of
 from alteraser.data.side.given import MAIN
 from alteraser.data.side.holding import HeldSources
 from alteraser.data.side.parts import Parts, told
@@ -23,6 +22,7 @@ from alteraser.engines.store import archive
 from alteraser.engines.store.roots import source_roots
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.ledger import log
+from alteraser.models.folder import load_model
 from alteraser.service.backup import backup
 from alteraser.service.ingest import ingest, ingest_file
 from alteraser.service.restore import restore
@@ -641,7 +641,7 @@ def test_odd_names_survive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     more += ["--user-features", "users.parquet", "--regularization", "0.5", "--out", "model", "-q"]
     assert main([*line.split(), *more]) == 0
     model, beside = Path("model"), Beside(relation=[relation], user_features="users.parquet")
-    create(tmp_path / "state", model, Path("data.parquet"), sources_of(model, beside), rate=0)
+    create(tmp_path / "state", model, Path("data.parquet"), with_sources(model, beside)[1], rate=0)
     service = Service(tmp_path / "state")
     try:
         before = names(service)
@@ -723,13 +723,31 @@ def test_options_of_sources_are_refused_for_other_kinds(
     assert "goes with --model and --data" in " ".join(capsys.readouterr().err.split())
 
 
+def test_options_of_sources_from_a_file(
+    made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As every option of the service; of the type that they have."""
+    place = tmp_path / "alteraser.toml"
+    whole = f'state = "{tmp_path}/state"\nmodel = "{made}/knn"\ndata = "{made}/data.csv"\n'
+    for more, words in (
+        ('relation = "views=views.csv"', "relation: expected a list of texts"),
+        ('relation = ["views=views.csv"]', "--relation means nothing to a model of kind item-knn"),
+        ('user-features = "users.csv"', "--user-features means nothing to a model of kind"),
+        ('user-featurs = "users.csv"', "did you mean user_features?"),
+    ):
+        place.write_text(whole + more + "\n")
+        assert main(["serve", "--config", str(place)]) == 2
+        assert words in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "state").exists()
+
+
 def test_a_set_up_in_a_file_makes_the_same_state(
     world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(world)
     (world / "setup.toml").write_text(SETUP)
     model, beside = Path("model"), Beside(setup=Path("setup.toml"))
-    create(tmp_path / "state", model, Path("data.csv"), sources_of(model, beside), rate=0)
+    create(tmp_path / "state", model, Path("data.csv"), with_sources(model, beside)[1], rate=0)
     mine, theirs = Service(tmp_path / "state"), Service(world / "state")
     try:
         assert names(mine) == names(theirs)
@@ -754,3 +772,16 @@ file = "kg.csv"
 file = "items.csv"
 column = "node"
 """
+
+
+def test_a_compacted_model_is_the_same_one(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has an empty row, so that nothing is left out; it is verified as it was."""
+    monkeypatch.chdir(world)
+    assert main(["compact", "model", "--out", str(tmp_path / "small"), "-q"]) == 0
+    files = several.options(tuple(x for x in WHOLE if x != "contexts"))
+    assert main(["verify", str(tmp_path / "small"), "--data", "data.csv", *files, "-q"]) == 0
+    before, after = (load_model(path) for path in (Path("model"), tmp_path / "small"))
+    assert after.parent == before.digest
+    assert after.users == before.users

@@ -119,6 +119,19 @@ class Beside:
         return self.sources()[0].settled(settled, model.settings.contexts)
 
 
+def with_sources(path: Path, beside: Beside) -> tuple[Any, Sources | None]:
+    """The model at ``path`` and the files that it learned from beside DATA; None of one that knows
+    DATA alone, and InvalidInput where files are given to such a one.
+    """
+    from alteraser.cli import inputs
+
+    found: Any = inputs.load_model(path)
+    if found.kind == COMPOSITE:
+        return found, beside.of(found)
+    beside.refuse(f"means nothing to a model of kind {found.kind}, which knows DATA alone")
+    return found, None
+
+
 BESIDE = frozenset({*(field.name for field in fields(Beside)), "context"})
 """Parameters that say what is beside DATA"""
 

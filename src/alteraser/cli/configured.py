@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import os
 import tomllib
 from collections.abc import Iterable
@@ -127,8 +128,11 @@ def _is(value: Any, wanted: type) -> bool:
 def _types(command: str) -> dict[str, type]:
     """Of the parameters of ``command``, as TOML has them: a path is text."""
     function = getattr(importlib.import_module(f"alteraser.cli.{command}"), command)
-    found = {}
-    for name, hint in get_type_hints(function).items():
+    hints, found = get_type_hints(function), {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        hint = hints.get(name, parameter.annotation)  # of a group's fields the signature knows
+        if get_origin(hint) is Annotated:
+            hint = get_args(hint)[0]
         kinds = [get_origin(each) or each for each in get_args(hint) or (hint,)]
         kinds = [each for each in kinds if each in WORDS]
         found[name] = kinds[0] if kinds else str

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.models.factorization.model import Model
     from alteraser.models.protocol import Recommender
-    from alteraser.models.relational.plain import PlainModel
+    from alteraser.models.relational.model import LinearModel
     from alteraser.settings import WrongSetting
 
 
@@ -84,7 +84,7 @@ def check_tolerance(tolerance: float | None) -> None:
         checked_tolerance(tolerance, "--tolerance")
 
 
-def load_model(path: Path) -> Model | ExactModel | PlainModel:
+def load_model(path: Path) -> Model | ExactModel | LinearModel:
     """The model at ``path``, of any kind."""
     from alteraser.models.loading import load
 

@@ -187,21 +187,19 @@ def load_shown(
 
     Raises InvalidInput for options that mean nothing to another kind.
     """
-    from alteraser.cli.beside import COMPOSITE, refuse_context
-    from alteraser.models.folder import kind_at
+    from alteraser.cli.beside import refuse_context, with_sources
 
-    kind = kind_at(path)
-    if not kind:
-        return inputs.load_model(path)  # which says what is wrong
-    if kind == COMPOSITE:
-        from alteraser.cli.relational import sources
+    model, sources = with_sources(path, beside)
+    if sources is not None:
+        from alteraser.cli.relational.sources import shown
 
-        return sources.shown(sources.load(path), beside, context, features)
-    beside.refuse(f"means nothing to a model of kind {kind}, which knows DATA alone")
-    refuse_context(context, kind)
+        return shown(model, sources, context, features)
+    refuse_context(context, model.kind)
     if features is not None:
-        raise InvalidInput(f"--features means nothing to a model of kind {kind}: train with them")
-    return inputs.load_model(path)
+        raise InvalidInput(
+            f"--features means nothing to a model of kind {model.kind}: train with them"
+        )
+    return model
 
 
 def excluded(path: Path, model: Recommender) -> Selection:

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from alteraser.cli import common, interrupts
-from alteraser.cli.beside import COMPOSITE, Beside
+from alteraser.cli.beside import Beside, with_sources
 from alteraser.cli.configured import ConfigOption, ConfiguredCommand
 from alteraser.cli.options import grouped
 from alteraser.cli.screen import Screen, print_document
 from alteraser.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from alteraser.data.side.sources import Sources
 
 COMMAND = ConfiguredCommand
 
@@ -184,7 +181,7 @@ def serve(
                 opened.close()
         else:
             with Screen(json, quiet).phase("make", f"making {state} of {model} and {data}"):
-                create(state, model, data, sources_of(model, beside), rate=rate_limit)
+                create(state, model, data, with_sources(model, beside)[1], rate=rate_limit)
     if database is not None:
         from alteraser.service.place import move
 
@@ -207,21 +204,6 @@ def serve(
         outside=outside,
         announce=announce,
     )
-
-
-def sources_of(model: Path, beside: Beside) -> Sources | None:
-    """The files that a model of several sources learned from; None for one of another kind.
-
-    Raises InvalidInput where they are given to such a one.
-    """
-    from alteraser.cli.relational.sources import load
-    from alteraser.models.folder import kind_at
-
-    kind = kind_at(model)
-    if kind == COMPOSITE:
-        return beside.of(load(model))
-    beside.refuse(f"means nothing to a model of kind {kind or 'unknown'}, which knows DATA alone")
-    return None
 
 
 def require_service() -> None:

@@ -8,17 +8,14 @@ from alteraser.errors import InvalidInput
 from alteraser.models import folder
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
-from alteraser.models.relational.plain import PlainModel
+from alteraser.models.relational.model import LinearModel
 
 
-def load(path: str | Path) -> Model | ExactModel | PlainModel:
+def load(path: str | Path) -> Model | ExactModel | LinearModel:
     """Read a model directory of any kind; NotFound where there is none, IntegrityError for one that
     is damaged.
     """
     found = folder.load_model(Path(path))
-    if not isinstance(found, Model | ExactModel | PlainModel):
-        raise InvalidInput(
-            f"{path} is of kind {found.kind}, which knows more than interactions: train, forget, "
-            "verify, recommend, evaluate, compare and inspect take it, this does not"
-        )
+    if not isinstance(found, Model | ExactModel | LinearModel):
+        raise InvalidInput(f"{path} is of kind {found.kind}, which nothing here is known of")
     return found

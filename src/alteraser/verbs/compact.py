@@ -24,6 +24,7 @@ from alteraser.models import Factors
 from alteraser.models.closed_form.model import ExactModel
 from alteraser.models.factorization.model import Model
 from alteraser.models.protocol import Recommender
+from alteraser.models.relational.composite import CompositeModel
 from alteraser.models.relational.plain import PlainModel
 from alteraser.runtime import events
 
@@ -48,7 +49,8 @@ def compact(model: Recommender) -> Compacted:
     changed.
 
     Those are rows without an id, and, where the model has sums of its data, rows without an
-    interaction. Of kinds whose state is by item the items stay where they are.
+    interaction. Of kinds whose state is by item the items stay where they are; a model of several
+    sources, which is numbered anew whenever it forgets, has no such rows.
 
     >>> from alteraser import ENMF, Interactions, forget
     >>> data = Interactions.from_pairs([(u, v) for u in range(6) for v in range(u % 3, 6, 3)])
@@ -57,6 +59,8 @@ def compact(model: Recommender) -> Compacted:
     >>> smaller.model.factors.users.shape, smaller.users.tolist()
     ((4, 2), [0, 1, 3, 5])
     """
+    if isinstance(model, CompositeModel):  # who has nothing left has no row
+        return _as_it_is(model)
     sums = model.trained_on.sums
     users = _left(model.users, None if sums is None else sums.users)
     items = _left(model.items, None if sums is None else sums.items)
@@ -89,6 +93,12 @@ def compact(model: Recommender) -> Compacted:
     )
     factors = Factors(old.users[users], old.items[items], old.prediction)
     return Compacted(replace(model, factors=factors, objective=objective, **common), users, items)
+
+
+def _as_it_is(model: CompositeModel) -> Compacted:
+    made = replace(model, parent=model.digest, ancestors=model.lineage, digest=None)
+    m, n = model.shape
+    return Compacted(made, np.arange(m), np.arange(n))
 
 
 def renumbered(ids: IdMap, rows: Rows) -> IdMap:

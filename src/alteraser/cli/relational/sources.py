@@ -13,6 +13,7 @@ from alteraser.errors import InvalidInput
 if TYPE_CHECKING:
     from alteraser.cli.beside import Beside
     from alteraser.data.side.given import Given
+    from alteraser.data.side.sources import Sources
     from alteraser.models.relational.composite import CompositeModel
 
 
@@ -49,13 +50,12 @@ def read(model: CompositeModel, data: Path, beside: Beside) -> Given:
 
 
 def shown(
-    model: CompositeModel, beside: Beside, context: str | None, features: Path | None
+    model: CompositeModel, sources: Sources, context: str | None, features: Path | None
 ) -> CompositeModel:
     """The model as lists are asked of it: in a context, with cold items, or of somebody new."""
     from alteraser.data.side.attributes import read_attributes
     from alteraser.data.side.spec import FeatureFile, words_of
 
-    sources = beside.of(model)
     for table, file in sources.features.items():
         if not model.settings.features.get(table):
             raise InvalidInput(
