@@ -40,9 +40,10 @@ def made_by(version: int, ledger: Path) -> None:
                 columns = ", ".join(
                     row[1] for row in file.execute(f"PRAGMA main.table_info({name})")
                 )
-                file.execute(
-                    f"INSERT INTO main.{name} ({columns}) SELECT {columns} FROM new.{name}"
-                )
+                # up to 4, requests had in their table what they are about
+                about = "(SELECT selection FROM new.named WHERE request = id)"
+                taken = columns.replace("selection", about) if name == "requests" else columns
+                file.execute(f"INSERT INTO main.{name} ({columns}) SELECT {taken} FROM new.{name}")
         file.execute(f"UPDATE main.meta SET value = '{version}' WHERE name = 'schema'")
     file.close()
     for path in ledger.parent.glob("ledger.sqlite*"):

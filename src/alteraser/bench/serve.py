@@ -19,6 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -28,6 +29,7 @@ import pyarrow.parquet as pq
 import typer
 
 from alteraser.bench.common import table
+from alteraser.bench.postgresql import server
 from alteraser.bench.warm import generated
 from alteraser.data.interactions import Interactions
 from alteraser.models.neighbors.item_knn import ItemKNN
@@ -47,6 +49,13 @@ def serve(
     worker: Annotated[
         bool, typer.Option("--worker/--no-worker", help="Whether batches run meanwhile.")
     ] = True,
+    postgresql: Annotated[
+        bool,
+        typer.Option(
+            "--postgresql/--no-postgresql",
+            help="The ledger in a PostgreSQL server, which is started for it; else in a file.",
+        ),
+    ] = False,
 ) -> int:
     """Latency and throughput of a service that is sent requests at a rate, from another process.
 
@@ -57,17 +66,18 @@ def serve(
         root = Path(place)
         pq.write_table(data.to_table(), root / "data.parquet")
         ItemKNN(neighbors=20).fit(data).save(root / "model")
-        process, address = _started(root, worker)
-        try:
-            _measured(root, address, rate, seconds, threads, reads, users)
-            _one_by_one(root, address, data)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(timeout=60)
+        with server() if postgresql else nullcontext() as found:
+            process, address = _started(root, worker, None if found is None else found.database())
+            try:
+                _measured(root, address, rate, seconds, threads, reads, users)
+                _one_by_one(root, address, data)
+            finally:
+                process.send_signal(signal.SIGTERM)
+                process.wait(timeout=60)
     return 0
 
 
-def _started(root: Path, worker: bool) -> tuple[subprocess.Popen[str], str]:
+def _started(root: Path, worker: bool, database: str | None) -> tuple[subprocess.Popen[str], str]:
     command = [
         sys.executable,
         "-m",
@@ -86,8 +96,10 @@ def _started(root: Path, worker: bool) -> tuple[subprocess.Popen[str], str]:
         "--data",
         str(root / "data.parquet"),
     ]
+    command += [] if worker else ["--no-worker"]
+    command += [] if database is None else ["--database", database]
     process = subprocess.Popen(
-        command if worker else [*command, "--no-worker"],
+        command,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,

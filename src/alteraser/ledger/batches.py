@@ -25,7 +25,7 @@ from alteraser.ledger import states, versions
 from alteraser.ledger.asked import Asked
 from alteraser.ledger.due import written
 from alteraser.ledger.leases import Lease, check
-from alteraser.ledger.schema import batches, ingests, requests
+from alteraser.ledger.schema import batches, ingests, named, requests
 
 MOST = 2_000
 """Requests of a batch"""
@@ -166,13 +166,12 @@ def gather(connection: Connection, lease: Lease, batch: Batch, now: datetime) ->
 def members(connection: Connection, number: int) -> list[Member]:
     """The requests of a batch, in the ledger's order."""
     found = connection.execute(
-        select(requests).where(requests.c.batch == number).order_by(requests.c.sequence)
+        select(requests.c.id, requests.c.sequence, requests.c.attempts, named.c.selection)
+        .join(named, named.c.request == requests.c.id)
+        .where(requests.c.batch == number)
+        .order_by(requests.c.sequence)
     )
-    return [
-        Member(row.id, Asked.read(row.selection), row.sequence, row.attempts)
-        for row in found
-        if row.selection is not None
-    ]
+    return [Member(row.id, Asked.read(row.selection), row.sequence, row.attempts) for row in found]
 
 
 def advance(
@@ -299,7 +298,7 @@ def complete(connection: Connection, lease: Lease, batch: Batch, now: datetime) 
     check(connection, lease)
     part = rows_in(connection, batch.number, states.RECEIPTED)
     nothing = [row.id for row in part if nothing_found(json.loads(row.counts))]
-    of_requests.happen(connection, nothing, "find nothing", now, batch=batch.number, selection=None)
+    of_requests.happen(connection, nothing, "find nothing", now, batch=batch.number)
     last = of_requests.happen_in(
         connection,
         batch.number,
@@ -307,7 +306,6 @@ def complete(connection: Connection, lease: Lease, batch: Batch, now: datetime) 
         now,
         of=states.RECEIPTED,
         most=len(part) - len(nothing),
-        selection=None,
     )
     return _become(connection, batch, "done") if last else batch
 
@@ -332,7 +330,7 @@ def abandon(connection: Connection, lease: Lease, batch: Batch, reason: str, now
     for row in rows:
         if row.attempts >= ATTEMPTS:
             of_requests.succeed(connection, row, now)
-            of_requests.happen(connection, [row.id], "give up", now, reason=reason, selection=None)
+            of_requests.happen(connection, [row.id], "give up", now, reason=reason)
 
 
 def _batch(row: Any) -> Batch:

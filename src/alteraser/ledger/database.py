@@ -70,6 +70,7 @@ class Database:
             if older:
                 with found.writing() as connection:
                     schema.upgrade(connection)
+                found._kind.upgraded(found.engine)
         except DatabaseError as cause:
             found.close()
             raise damaged(found.name, cause) from cause

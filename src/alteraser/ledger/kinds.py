@@ -85,6 +85,9 @@ class Kind(Protocol):
     def tidied(self, engine: Engine) -> None:
         """Do what the database would else do in the middle of a transaction."""
 
+    def upgraded(self, engine: Engine) -> None:
+        """Have what an upgrade moved leave the place where it was."""
+
 
 def kind_of(place: Path | str) -> Kind:
     """Of a file, or of a URL; InvalidInput for a URL of another database, DependencyMissing."""
@@ -168,6 +171,10 @@ class SQLite:
                 connection.execute(text("PRAGMA busy_timeout=0"))  # or at another time
                 connection.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
                 connection.execute(text(f"PRAGMA busy_timeout={int(1000 * BUSY)}"))
+
+    def upgraded(self, engine: Engine) -> None:
+        """See ``Kind``: it is overwritten where it was; the log file may have it."""
+        self.emptied(engine)
 
 
 def _begin_writing(connection: Connection) -> None:
@@ -254,11 +261,19 @@ class PostgreSQL:
 
     def emptied(self, engine: Engine) -> bool:
         """See ``Kind``: the table that names people is written anew, since a page keeps the bytes
-        of a row that has gone. The server's log keeps them as long as it is told to.
+        of a row that has gone. It is as long as what waits is, however many requests there were.
+        The server's log keeps them as long as it is told to.
         """
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.execute(text(f"VACUUM FULL {schema.requests.name}"))
+        self._anew(engine, schema.named.name)
         return True
+
+    def upgraded(self, engine: Engine) -> None:
+        """See ``Kind``: requests held what they are about, up to schema 4."""
+        self._anew(engine, schema.requests.name)
+
+    def _anew(self, engine: Engine, table: str) -> None:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.execute(text(f"VACUUM FULL {table}"))
 
     def tidied(self, engine: Engine) -> None:
         """See ``Kind``: the server does it by itself."""

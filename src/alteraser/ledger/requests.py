@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, literal, select, union_all, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, literal, select, union_all, update
 
 from alteraser.errors import Conflict, NotFound
 from alteraser.ledger import states
 from alteraser.ledger.asked import Asked
 from alteraser.ledger.due import due, moment, written
-from alteraser.ledger.schema import ended, events, idempotency, requests
+from alteraser.ledger.schema import ended, events, idempotency, named, requests
 
 AT_RISK = (0.5, 0.8, 0.95)
 """Shares of the period after which a request that is not done is said to be at risk"""
@@ -32,9 +32,7 @@ AT_ONCE = 500
 # what every submission does is put together once: SQLAlchemy spends longer on that than SQLite on
 # the work
 _TAKE_IN, _NAME, _TELL = requests.insert(), idempotency.insert(), events.insert()
-_NAMED = select(idempotency).where(
-    idempotency.c.key_id == bindparam("key_id"), idempotency.c.given == bindparam("given")
-)
+_ABOUT = named.insert()
 _FIRST_QUEUED = (
     select(requests.c.id)
     .where(
@@ -44,6 +42,12 @@ _FIRST_QUEUED = (
     )
     .order_by(requests.c.sequence)
     .limit(1)
+)
+_MINE = (idempotency.c.key_id == bindparam("key_id")) & (idempotency.c.given == bindparam("given"))
+_KNOWN = select(  # in one question, as each is a way to the server and back
+    select(idempotency.c.body).where(_MINE).scalar_subquery().label("body"),
+    select(idempotency.c.request).where(_MINE).scalar_subquery().label("request"),
+    _FIRST_QUEUED.scalar_subquery().label("first"),
 )
 
 
@@ -70,21 +74,20 @@ def submit(
     """
     named = _keyed(secret, "name", sender.given.encode("utf-8", "surrogatepass"))
     body = _keyed(secret, "body", sender.body)
-    known = connection.execute(_NAMED, {"key_id": sender.key_id, "given": named}).one_or_none()
-    if known is not None:
+    document_text = wanted.document
+    sameness = _keyed(secret, "selection", document_text.encode())
+    asked = {"key_id": sender.key_id, "given": named, "same": sameness, "mine": ""}
+    known = connection.execute(_KNOWN, asked).one()
+    if known.request is not None:
         if known.body != body:
             raise Conflict(
                 "this Idempotency-Key was used for another request; take a new one",
                 code="key_reused",
             )
         return document(row_of(connection, known.request)), True
-    document_text = wanted.document
     name, salt = secrets.token_hex(16), secrets.token_hex(16)
-    sameness = _keyed(secret, "selection", document_text.encode())
     end = due(now, wanted.regulation, wanted.due)
-    first = (
-        _first_queued(connection, sameness, name) if sender.verifies and not wanted.held else None
-    )
+    first = known.first if sender.verifies and not wanted.held else None
     path = (
         ["doubt"]
         if not sender.verifies
@@ -97,7 +100,6 @@ def submit(
         "id": name,
         "state": passed[-1],
         "kind": wanted.kind,
-        "selection": document_text if first is None else None,
         "salt": salt,
         "commitment": commitment(salt, document_text),
         "sameness": sameness,
@@ -117,6 +119,8 @@ def submit(
     }
     added = connection.execute(_TAKE_IN, values)
     assert added.inserted_primary_key is not None
+    if first is None:
+        connection.execute(_ABOUT, {"request": name, "selection": document_text})
     connection.execute(
         _NAME, {"key_id": sender.key_id, "given": named, "body": body, "request": name}
     )
@@ -149,7 +153,7 @@ def _verify(connection: Connection, name: str, now: datetime, *, held: bool) -> 
     if first is None:
         happen(connection, [name], "queue", now)
     else:
-        happen(connection, [name], "repeat", now, points_to=first, selection=None)
+        happen(connection, [name], "repeat", now, points_to=first)
 
 
 def _first_queued(connection: Connection, sameness: str, name: str) -> str | None:
@@ -170,7 +174,7 @@ def cancel(connection: Connection, name: str, now: datetime) -> dict[str, Any]:
             f"the request is {row.state}: it cannot be cancelled any more", code="too_late"
         )
     succeed(connection, row, now)
-    happen(connection, [name], "cancel", now, selection=None)
+    happen(connection, [name], "cancel", now)
     return document(row_of(connection, name))
 
 
@@ -187,7 +191,9 @@ def succeed(connection: Connection, row: Row[Any], now: datetime) -> None:
     )
     if not others:
         return
-    happen(connection, others[:1], "take over", now, points_to=None, selection=row.selection)
+    happen(connection, others[:1], "take over", now, points_to=None)
+    about = select(literal(others[0]), named.c.selection).where(named.c.request == row.id)
+    connection.execute(_ABOUT.from_select(["request", "selection"], about))
     connection.execute(
         update(requests).where(requests.c.id.in_(others[1:])).values(points_to=others[0])
     )
@@ -212,7 +218,7 @@ def reject(
     connection: Connection, name: str, now: datetime, reason: str = "not_verified"
 ) -> dict[str, Any]:
     """Nobody vouched for who asked."""
-    happen(connection, [name], "reject", now, reason=reason, selection=None)
+    happen(connection, [name], "reject", now, reason=reason)
     return document(row_of(connection, name))
 
 
@@ -271,6 +277,10 @@ def happen_in(
     told = select(literal(written(now)), requests.c.id, literal(batch), literal(state)).where(mine)
     columns = ["at", "request", "batch", "event"]
     connection.execute(events.insert().from_select(columns, told.order_by(requests.c.sequence)))
+    if state in states.FINAL:
+        connection.execute(
+            delete(named).where(named.c.request.in_(select(requests.c.id).where(mine)))
+        )
     connection.execute(
         update(requests).where(mine).values(state=state, changed=written(now), **values)
     )
@@ -294,8 +304,15 @@ def _move(
     )
     if changed.rowcount != len(names):
         raise Conflict(f"the request is not {before} any more", code="state")
+    if state in states.FINAL:
+        forget(connection, names)
     told = [{"at": written(now), "request": name, "batch": batch, "event": state} for name in names]
     connection.execute(events.insert(), told)
+
+
+def forget(connection: Connection, names: Sequence[str]) -> None:
+    """What these requests were about is in the ledger no more."""
+    connection.execute(delete(named).where(named.c.request.in_(names)))
 
 
 def tell(

@@ -1,5 +1,5 @@
 """The tables. One tenant per state directory; every identifier of a person lies in
-``requests.selection`` alone, and is gone from there once the request is done.
+``named`` alone, and is gone from there once the request is done.
 """
 
 from __future__ import annotations
@@ -50,7 +50,6 @@ requests = Table(
     Column("id", Text, nullable=False, unique=True),
     Column("state", Text, nullable=False),
     Column("kind", Text, nullable=False),
-    Column("selection", Text),
     Column("salt", Text, nullable=False),
     Column("commitment", Text, nullable=False),
     Column("sameness", Text, nullable=False),
@@ -75,7 +74,13 @@ requests = Table(
     sqlite_strict=True,
     sqlite_autoincrement=True,
 )
-"""``sequence`` orders them; ``selection`` is JSON, null once it is done"""
+"""``sequence`` orders them"""
+
+named = _table(
+    "named", Column("request", Text, primary_key=True), Column("selection", Text, nullable=False)
+)
+"""What each request is about that is not done, as JSON. A table of its own, so that a server can
+write it anew after each batch, whatever else the ledger holds"""
 
 events = Table(
     "events",
@@ -282,11 +287,14 @@ def _counting() -> Iterator[tuple[str, str]]:
     """(dialect, statement)s that keep ``ended`` at what ``requests`` are."""
     one = "UPDATE ended SET number = number + 1 WHERE state = NEW.state"
     less = "UPDATE ended SET number = number - 1 WHERE state = OLD.state"
-    for name, when, work in (
-        ("came", "AFTER INSERT", one),
-        ("moved", "AFTER UPDATE OF state", f"{less}; {one}"),
+    final = ", ".join(f"'{state}'" for state in sorted(states.FINAL))
+    came, moved = f"NEW.state IN ({final})", f"OLD.state IN ({final}) OR NEW.state IN ({final})"
+    for name, when, counts, work in (
+        ("came", "AFTER INSERT", came, one),
+        ("moved", "AFTER UPDATE OF state", moved, f"{less}; {one}"),
     ):
-        yield "sqlite", f"CREATE TRIGGER requests_{name} {when} ON requests BEGIN {work}; END"
+        trigger = f"CREATE TRIGGER requests_{name} {when} ON requests"
+        yield "sqlite", f"{trigger} WHEN {counts} BEGIN {work}; END"
         yield (
             "postgresql",
             f"CREATE OR REPLACE FUNCTION alteraser_{name}() RETURNS trigger LANGUAGE plpgsql "
@@ -294,8 +302,7 @@ def _counting() -> Iterator[tuple[str, str]]:
         )
         yield (
             "postgresql",
-            f"CREATE TRIGGER requests_{name} {when} ON requests "
-            f"FOR EACH ROW EXECUTE FUNCTION alteraser_{name}()",
+            f"{trigger} FOR EACH ROW WHEN ({counts}) EXECUTE FUNCTION alteraser_{name}()",
         )
 
 
@@ -312,6 +319,15 @@ def _count(connection: Connection) -> None:
     there = dict.fromkeys(sorted(states.FINAL), 0) | {state: count for state, count in found}
     rows = [{"state": state, "number": count} for state, count in there.items()]
     connection.execute(ended.insert(), rows)
+
+
+def _apart(connection: Connection) -> None:
+    """What requests are about goes from their table into one of its own."""
+    connection.exec_driver_sql(
+        "INSERT INTO named (request, selection) "
+        "SELECT id, selection FROM requests WHERE selection IS NOT NULL"
+    )
+    connection.exec_driver_sql("ALTER TABLE requests DROP COLUMN selection")
 
 
 def _group(connection: Connection) -> None:
@@ -373,11 +389,11 @@ ADDED: dict[int, tuple[Table | Index, ...]] = {
     2: (subscriptions, outside_names),
     3: (retired,),
     4: _indexes("requests_by_first"),
-    5: (subtrees, ended, *_indexes("requests_by_due")),
+    5: (subtrees, ended, named, *_indexes("requests_by_due")),
 }
 """Version → tables and indexes that it brought; 4 brought batches that are gathering as well"""
 
-FILLED: dict[int, tuple[Callable[[Connection], None], ...]] = {5: (_count, _group)}
+FILLED: dict[int, tuple[Callable[[Connection], None], ...]] = {5: (_apart, _count, _group)}
 """Version → what is put into what it brought"""
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import Connection, bindparam, func, select
 
 from alteraser.ledger import states
 from alteraser.ledger.asked import GROUPS, Asked
-from alteraser.ledger.schema import events, requests
+from alteraser.ledger.schema import events, named, requests
 
 OWED = frozenset({states.QUEUED, states.EXECUTING, states.SCRUBBED, states.CHECKED})
 """Verified, and not served yet"""
@@ -32,7 +32,7 @@ _TOLD = (
     .where(events.c.sequence > bindparam("seen"), events.c.request.is_not(None))
     .order_by(events.c.sequence)
 )
-_WANTED = select(requests.c.id, requests.c.selection)
+_WANTED = select(requests.c.id, named.c.selection).join(named, named.c.request == requests.c.id)
 _NAMED = _WANTED.where(requests.c.id == bindparam("name"))
 
 
@@ -78,7 +78,7 @@ class Asides:
             self.seen = last
         return True
 
-    def _changed(self, connection: Connection) -> tuple[list[tuple[str, str | None]], list[str]]:
+    def _changed(self, connection: Connection) -> tuple[list[tuple[str, str]], list[str]]:
         """(requests that are owed and were not, with what they name; requests that no longer
         are). What a batch does with those that are owed changes nothing here.
         """
@@ -88,7 +88,7 @@ class Asides:
         told = connection.execute(_TOLD, {"seen": self.seen})
         now = {row.request: row.event for row in told if row.event in states.STATES}
         names = [name for name, state in now.items() if state in OWED and name not in self._of]
-        owed: list[tuple[str, str | None]] = []
+        owed: list[tuple[str, str]] = []
         for start in range(0, len(names), AT_ONCE):
             part = names[start : start + AT_ONCE]
             if len(part) == 1:  # as most of them come
@@ -127,9 +127,7 @@ class Asides:
         return tuple(self.parts.get(user, {}).values())
 
 
-def _aside(selection: str | None) -> Aside:
-    if selection is None:
-        return Aside()
+def _aside(selection: str) -> Aside:
     asked = Asked.read(selection)
     if asked.kind == "attributes":  # what is known of somebody is in no list
         return Aside()

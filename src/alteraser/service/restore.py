@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, select, update
 
 from alteraser.data.erased import named_rows
 from alteraser.data.files import atomic_directory, sha256_file
@@ -26,7 +26,7 @@ from alteraser.engines.store import version as on_disk
 from alteraser.engines.store.folders import Folders
 from alteraser.engines.store.tombstones import Tombstones
 from alteraser.errors import Conflict, IntegrityError, NotFound, NumericFailure
-from alteraser.ledger import ingests, requests, schema, states, versions
+from alteraser.ledger import ingests, log, requests, schema, states, versions
 from alteraser.ledger.asked import IDS, Asked
 from alteraser.ledger.database import Database
 from alteraser.ledger.log import LEAVES, Log
@@ -133,9 +133,16 @@ def _rows_of(connection: Connection) -> Newer:
     first = connection.execute(
         select(schema.versions.c.id).where(schema.versions.c.number == 0)
     ).scalar_one()
-    count = connection.execute(select(func.count()).select_from(schema.receipts)).scalar_one()
+    count = log.size(connection)
+    about = schema.named.c.request == schema.requests.c.id
+    found = select(schema.requests, schema.named.c.selection).outerjoin(schema.named, about)
     return Newer(
-        rows(schema.requests), rows(schema.keys), rows(schema.idempotency), first, None, count
+        [dict(row._mapping) for row in connection.execute(found)],
+        rows(schema.keys),
+        rows(schema.idempotency),
+        first,
+        None,
+        count,
     )
 
 
@@ -155,7 +162,7 @@ def _tombstones(folder: Path) -> Tombstones | None:
 
 def _again(state: State, newer: Newer, threads: int) -> dict[str, Any]:
     with state.database.writing() as connection:
-        had = connection.execute(select(func.count()).select_from(schema.receipts)).scalar_one()
+        had = log.size(connection)
         if newer.first_version is not None:
             _same_state(connection, newer.first_version)
         _take_keys(connection, newer.keys)
@@ -235,11 +242,16 @@ def _take_requests(
     """
     now = state.clock()
     for row in sorted(rows, key=lambda each: int(each["sequence"])):
-        values = {name: value for name, value in row.items() if name != "sequence"}
+        values = {
+            name: value for name, value in row.items() if name not in ("sequence", "selection")
+        }
         values |= {"batch": None, "version": None, "counts": None, "attempts": 0}
         if row["state"] not in (*states.WAITING, states.DUPLICATE):
             values["state"] = states.QUEUED
         connection.execute(schema.requests.insert().values(**values))
+        if values["state"] not in states.FINAL:
+            about = {"request": row["id"], "selection": row["selection"]}
+            connection.execute(schema.named.insert().values(about))
         requests.tell(
             connection, values["state"], now, request=row["id"], detail={"restored": True}
         )
@@ -267,12 +279,14 @@ def _follow(connection: Connection, rows: list[dict[str, Any]], state: State) ->
         if mine.state == states.QUEUED:
             requests.succeed(connection, mine, now)
         values = {name: row[name] for name in ("verified", "reason", "due", "changed")}
-        values |= {"selection": None, "points_to": None} if to in WITHDRAWN else {}
+        values |= {"points_to": None} if to in WITHDRAWN else {}
         connection.execute(
             update(schema.requests)
             .where(schema.requests.c.id == row["id"])
             .values(state=to, **values)
         )
+        if to in WITHDRAWN:
+            requests.forget(connection, [row["id"]])
         requests.tell(connection, to, now, request=row["id"], detail={"restored": True})
 
 

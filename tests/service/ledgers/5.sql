@@ -1,10 +1,11 @@
 CREATE TABLE meta ( name TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (name) ) STRICT;
-CREATE TABLE requests ( sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, state TEXT NOT NULL, kind TEXT NOT NULL, selection TEXT, salt TEXT NOT NULL, commitment TEXT NOT NULL, sameness TEXT NOT NULL, regulation TEXT NOT NULL, received TEXT NOT NULL, verified TEXT, due TEXT NOT NULL, due_asked INTEGER NOT NULL, asserted_by TEXT NOT NULL, batch INTEGER, attempts INTEGER NOT NULL, reason TEXT, points_to TEXT, counts TEXT, version TEXT, changed TEXT NOT NULL, UNIQUE (id) ) STRICT;
+CREATE TABLE requests ( sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, state TEXT NOT NULL, kind TEXT NOT NULL, salt TEXT NOT NULL, commitment TEXT NOT NULL, sameness TEXT NOT NULL, regulation TEXT NOT NULL, received TEXT NOT NULL, verified TEXT, due TEXT NOT NULL, due_asked INTEGER NOT NULL, asserted_by TEXT NOT NULL, batch INTEGER, attempts INTEGER NOT NULL, reason TEXT, points_to TEXT, counts TEXT, version TEXT, changed TEXT NOT NULL, UNIQUE (id) ) STRICT;
 CREATE INDEX requests_by_sameness ON requests (sameness);
 CREATE INDEX requests_by_batch ON requests (batch);
 CREATE INDEX requests_by_first ON requests (points_to);
 CREATE INDEX requests_by_due ON requests (state, due);
 CREATE INDEX requests_by_state ON requests (state, sequence);
+CREATE TABLE named ( request TEXT NOT NULL, selection TEXT NOT NULL, PRIMARY KEY (request) ) STRICT;
 CREATE TABLE events ( sequence INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, at TEXT NOT NULL, request TEXT, batch INTEGER, event TEXT NOT NULL, detail TEXT ) STRICT;
 CREATE INDEX events_by_request ON events (request);
 CREATE TRIGGER events_no_update BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are only ever added to'); END;
@@ -27,5 +28,5 @@ CREATE TRIGGER subtrees_no_delete BEFORE DELETE ON subtrees BEGIN SELECT RAISE(A
 CREATE TABLE ended ( state TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (state) ) STRICT;
 CREATE TABLE subscriptions ( number INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL, form TEXT NOT NULL, url TEXT NOT NULL, request TEXT, fields TEXT NOT NULL, cursor INTEGER NOT NULL, told TEXT, attempts INTEGER NOT NULL, next TEXT NOT NULL, made TEXT NOT NULL, ended TEXT, reason TEXT, UNIQUE (id) ) STRICT;
 CREATE TABLE outside_names ( protocol TEXT NOT NULL, key_id TEXT NOT NULL, given TEXT NOT NULL, request TEXT NOT NULL, PRIMARY KEY (protocol, key_id, given) ) STRICT;
-CREATE TRIGGER requests_came AFTER INSERT ON requests BEGIN UPDATE ended SET number = number + 1 WHERE state = NEW.state; END;
-CREATE TRIGGER requests_moved AFTER UPDATE OF state ON requests BEGIN UPDATE ended SET number = number - 1 WHERE state = OLD.state; UPDATE ended SET number = number + 1 WHERE state = NEW.state; END;
+CREATE TRIGGER requests_came AFTER INSERT ON requests WHEN NEW.state IN ('cancelled', 'completed', 'completed_nothing_found', 'duplicate_of', 'failed', 'rejected') BEGIN UPDATE ended SET number = number + 1 WHERE state = NEW.state; END;
+CREATE TRIGGER requests_moved AFTER UPDATE OF state ON requests WHEN OLD.state IN ('cancelled', 'completed', 'completed_nothing_found', 'duplicate_of', 'failed', 'rejected') OR NEW.state IN ('cancelled', 'completed', 'completed_nothing_found', 'duplicate_of', 'failed', 'rejected') BEGIN UPDATE ended SET number = number - 1 WHERE state = OLD.state; UPDATE ended SET number = number + 1 WHERE state = NEW.state; END;
