@@ -112,6 +112,11 @@ def _rows(count: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
     for start in range(0, count, ROWS):
         numbers = range(start, min(start + ROWS, count))
         yield schema.requests, [_request(number, number < done) for number in numbers]
+        about = [
+            {"request": _name(each), "selection": _about(each)} for each in numbers if each >= done
+        ]
+        if about:
+            yield schema.named, about
         yield (
             schema.events,
             [
@@ -183,6 +188,10 @@ def _batches(done: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
     yield schema.pointer, [{"name": versions.SERVING, "version": _name(-done // BATCH), "floor": 0}]
 
 
+def _about(number: int) -> str:
+    return json.dumps({"kind": "users", "names": [number]})
+
+
 def _request(number: int, done: bool) -> dict[str, Any]:
     name = _name(number)
     received = BEGAN + timedelta(seconds=30 * number)
@@ -190,7 +199,6 @@ def _request(number: int, done: bool) -> dict[str, Any]:
         "id": name,
         "state": states.COMPLETED if done else states.QUEUED,
         "kind": "users",
-        "selection": None if done else json.dumps({"kind": "users", "names": [number]}),
         "salt": name,
         "commitment": name + name,
         "sameness": name + name,
