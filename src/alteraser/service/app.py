@@ -489,7 +489,7 @@ def _add_models(app: FastAPI, api: Api) -> None:
         words = {} if context is None else _words(context)
         answer = partial(api.serving.recommend, user, k, scores=scores, look=look, context=words)
         return JSONResponse(
-            answer() if api.serving.quick(look) else await run_in_threadpool(answer)
+            answer() if api.serving.quick(look) and not words else await run_in_threadpool(answer)
         )
 
     @app.post("/v1/recommendations", tags=["model"])

@@ -82,8 +82,9 @@ class _Served:
     def warm(self) -> None:
         """Make a list, so that nobody who asks waits for what the first one has to do."""
         if self.version.model.users.size:
-            for _ in range(2):  # the first one compiles what is not compiled yet
-                self._list(int(self.version.model.users.rows[0]), 1, ())
+            with suppress(AltEraserError):  # who asks is told
+                for _ in range(2):  # the first one compiles what is not compiled yet
+                    self._list(int(self.version.model.users.rows[0]), 1, ())
 
 
 @dataclass(frozen=True)
