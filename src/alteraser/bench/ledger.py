@@ -117,20 +117,7 @@ def _rows(count: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
         ]
         if about:
             yield schema.named, about
-        yield (
-            schema.events,
-            [
-                {
-                    "at": written(BEGAN),
-                    "request": _name(number),
-                    "batch": None if place < 3 else number // BATCH,
-                    "event": event,
-                    "detail": None,
-                }
-                for number in numbers
-                for place, event in enumerate(LIFE if number < done else LIFE[:3])
-            ],
-        )
+        yield schema.events, [each for number in numbers for each in _events(number, number < done)]
         leaves = [
             {
                 "leaf": number,
@@ -146,6 +133,10 @@ def _rows(count: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
         if leaves:
             yield schema.receipts, leaves
     yield from _batches(done)
+    yield from _groups(done)
+
+
+def _groups(done: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
     tree = merkle.Tree()
     for number in range(done):
         tree.add(merkle.leaf(str(number).encode()))
@@ -186,6 +177,19 @@ def _batches(done: int) -> Iterator[tuple[Any, list[dict[str, Any]]]]:
         ],
     )
     yield schema.pointer, [{"name": versions.SERVING, "version": _name(-done // BATCH), "floor": 0}]
+
+
+def _events(number: int, done: bool) -> list[dict[str, Any]]:
+    return [
+        {
+            "at": written(BEGAN),
+            "request": _name(number),
+            "batch": None if place < 3 else number // BATCH,
+            "event": event,
+            "detail": None,
+        }
+        for place, event in enumerate(LIFE if done else LIFE[:3])
+    ]
 
 
 def _about(number: int) -> str:
