@@ -439,6 +439,7 @@ def test_what_was_added_and_asked_to_go_is_never_learned(service: Service) -> No
         ("kg", {"head": "n1", "tail": "n2"}, "relation is missing"),
         ("views", {"user": 3, "item": 1}, "the ids here are texts"),
         (MAIN, {"user": "x", "item": 1, "context": {"mood": "good"}}, "context: there are place"),
+        ("views", {"user": "x", "item": 1, "context": {"place": "home"}}, "views has no contexts"),
         (MAIN, {"user": "x", "item": 1, "session": 3}, "expected user and item, or head and tail"),
         (MAIN, {"user": "x", "item": 1, "timestamp": "soon"}, "ISO 8601 or a whole number"),
     ],

@@ -51,6 +51,11 @@ def from_rows(
     if relation == MAIN:
         table = _of_data(state, held, rows, ticks)
         return _from_data(held, Sheet.read(table, _repeated(state.reading), every_column=True))
+    told = next((place for place, row in enumerate(rows) if "context" in row), None)
+    if told is not None:
+        raise _invalid(
+            "context", f"interactions[{told}]: {relation} has no contexts, which are of {MAIN}"
+        )
     found: dict[str, Any] = {}
     ends = _ends(held, relation, schema)
     for name in schema.names:
