@@ -8,6 +8,7 @@ import typer
 
 from alteraser.bench.common import MissingWeight, Regularization, Sets, each, numbers
 from alteraser.bench.linear.case import Case
+from alteraser.bench.linear.defaults import shares
 from alteraser.bench.linear.factorization import factorization
 from alteraser.bench.linear.features import features
 from alteraser.bench.linear.lightgcn import lightgcn
@@ -21,11 +22,14 @@ CASES = {
     "relations": relations,
 }
 """By name: what is run on a set"""
+DEFAULTS = "defaults"
+"""The case that is of all sets together"""
+NAMES = (*CASES, DEFAULTS)
 
 
 def linear(
     sets: Sets = None,
-    case: Annotated[str, typer.Option("--case", help=f"Which: {', '.join(CASES)}.")] = "lightgcn",
+    case: Annotated[str, typer.Option("--case", help=f"Which: {', '.join(NAMES)}.")] = "lightgcn",
     layers: Annotated[
         str, typer.Option("--layers", help="Values of K, with commas; of lightgcn.")
     ] = "2,3",
@@ -72,7 +76,8 @@ def linear(
 
     lightgcn: the paper's scenario. enmf: matrix factorization as a case of the family, beside ENMF.
     features: what is known of users and items, and a graph; items nobody had. relations: views,
-    carts and purchases, drawn from the interactions of a set, generated without one.
+    carts and purchases, drawn from the interactions of a set, generated without one. defaults: what
+    shares of ENMF's λ are worth to LightGCN, on validation cuts of all sets.
 
     Example: alteraser bench linear ml-100k --layers 2 --factors 32
 
@@ -82,9 +87,11 @@ def linear(
     --graph kg.parquet --nodes items.parquet:kg_entity
 
     Example: alteraser bench linear --case relations
+
+    Example: alteraser bench linear ml-100k ml-1m --case defaults --layers 2,3 --factors 32
     """
-    if case not in CASES:
-        raise InvalidInput(f"--case {case!r}: there are {', '.join(CASES)}")
+    if case not in NAMES:
+        raise InvalidInput(f"--case {case!r}: there are {', '.join(NAMES)}")
     asked = Case(
         factors=factors,
         layers=tuple(int(x) for x in numbers(layers, "--layers")),
@@ -98,6 +105,9 @@ def linear(
         tuned=tuned,
         beside=beside,
     )
+    if case == DEFAULTS:
+        shares(each(sets), asked)
+        return 0
     for folder in each(sets):
         CASES[case](folder, asked)
     return 0

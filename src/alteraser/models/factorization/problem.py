@@ -126,6 +126,11 @@ class Side:
             ridge=self.ridge[rows],
         )
 
+    def of_type(self, dtype: npt.DTypeLike) -> Side:
+        """The same in another precision."""
+        names = ("confidence", "target", "own", "other", "ridge")
+        return replace(self, **{name: getattr(self, name).astype(dtype) for name in names})
+
     def seeing(self, gram: npt.NDArray[np.float64]) -> Seeing:
         """The same, ``gram`` being the Gram matrix of what it is going to be asked about."""
         known = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from alteraser.models.factorization.problem import Side
 from alteraser.models.relational import LinearProblem, Operator, Part, Point, Relation
 from alteraser.runtime.workers import blocks, default_threads, run
+from alteraser.solvers.rows.protocol import aligned, padded, padded_width
 
 Float64 = npt.NDArray[np.float64]
 Key = tuple[int, str]
@@ -79,8 +80,8 @@ def evaluate(
         X, Z = _seen(sides, relation, problem.rank)
         h = point.prediction(relation)
         scaled = X if h is None else _times(X, h)
-        left, loss, explained = _gradient(relation.sides[0], Z, scaled, threads)
-        right = _gradient(relation.sides[1], scaled, Z, threads)[0]
+        left, _, loss, explained = _gradient(relation.sides[0], scaled, Z, threads)
+        right, *_ = _gradient(relation.sides[1], Z, scaled, threads)
         value += relation.weight * loss
         fit += 2.0 * relation.weight * explained
         left *= 2.0 * relation.weight
@@ -156,16 +157,14 @@ class _Bend:
         scaled = X if h is None else _times(X, h)
         self._h = None if h is None else h.astype(dtype)
         self._first: Float64 | None = None
+        faces = ((relation.sides[0], scaled, Z), (relation.sides[1], Z, scaled))
+        found = [_gradient(side, mine, other, sides.threads) for side, mine, other in faces]
         if h is not None:
-            first = _gradient(relation.sides[0], Z, scaled, sides.threads)[0]
-            self._first = (2.0 * relation.weight * first).astype(dtype)
-        self._X, self._scaled, self._Z = (x.astype(dtype) for x in (X, scaled, Z))
+            self._first = (2.0 * relation.weight * found[0][0]).astype(dtype)
+        self._X = X.astype(dtype)
         self._halves = tuple(
-            _Half(side, mine, other, dtype)
-            for side, mine, other in (
-                (relation.sides[0], self._scaled, self._Z),
-                (relation.sides[1], self._Z, self._scaled),
-            )
+            _Half(side.of_type(dtype), mine.astype(dtype), other.astype(dtype), error.astype(dtype))
+            for (side, mine, other), (_, error, _, _) in zip(faces, found, strict=True)
         )
 
     def add(self, along: Point, sides: Sides, out: Point, threads: int) -> None:
@@ -196,31 +195,28 @@ class _Bend:
 class _Half:
     """What one side of a relation sees of the other: half the Hessian of the loss, its rows."""
 
-    def __init__(self, side: Side, mine: Float64, other: Float64, dtype: Any) -> None:
-        self._side, self._mine, self._other = side, mine, other
-        names = ("confidence", "target", "own", "other")
-        self._arrays = side.arrays._replace(
-            **{name: getattr(side, name).astype(dtype) for name in names}
-        )
-        weights = self._arrays.other
-        missing = np.dtype(dtype).type(side.missing_weight)
-        weighted = other * weights[:, None] if weights.size else other
+    def __init__(self, side: Side, mine: Float64, other: Float64, error: Float64) -> None:
+        """``error``: e of the side's cells, see ``solvers.kernels.relations``."""
+        self._side, self._mine, self._other, self._error = side, wide(mine), wide(other), error
+        weighted = self._other * side.other[:, None] if side.other.size else self._other
+        missing = other.dtype.type(side.missing_weight)
         self._weighted = np.ascontiguousarray((missing * weighted).T)
-        self._gram = self._weighted @ other
+        self._gram = self._weighted @ self._other
 
     def times(self, V: Float64, W: Float64, threads: int) -> Float64:
         """Its rows of the product with (V, W), V of this side and W of the other."""
-        from alteraser.solvers.kernels.rows import hessian_rows
+        from alteraser.solvers.kernels.relations import bent_rows
 
-        arrays, X = self._arrays, self._mine
+        width, arrays, X = V.shape[1], self._side.arrays, self._mine
+        V, W = wide(V), wide(W)
         mixed = self._weighted @ W
-        out: Float64 = (V @ self._gram + X @ (mixed + mixed.T)) * arrays.own[:, None]
-
-        def kernel(rows: npt.NDArray[np.int64]) -> None:
-            hessian_rows(rows, arrays, X, V, self._other, W, out)
-
-        run(kernel, blocks(self._side, None, X.shape[1], threads), threads)
-        return out
+        out: Float64 = (V @ self._gram + X @ (mixed + mixed.T)) * self._side.own[:, None]
+        run(
+            lambda rows: bent_rows(rows, arrays, self._error, X, V, self._other, W, out),
+            blocks(self._side, None, X.shape[1], threads),
+            threads,
+        )
+        return out[:, :width]
 
 
 def scores(
@@ -275,15 +271,25 @@ def _times(X: Float64, h: Float64) -> Float64:
     return found
 
 
-def _gradient(side: Side, other: Float64, x: Float64, threads: int) -> tuple[Float64, float, float]:
-    """Half the gradient of a relation's loss in ``x``, that loss, and Σ c y ŷ."""
-    from alteraser.solvers.kernels.rows import gradient_rows
+def wide(x: Float64) -> Float64:
+    """``x`` where its rows are whole vectors, else a copy with columns of zeros up to that."""
+    return aligned(x) if x.shape[1] == padded_width(x.shape[1], x.dtype) else padded(x)
 
-    gradient, loss, fit = np.empty(x.shape), np.empty(side.rows), np.empty(side.rows)
-    arrays, gram = side.arrays, side.gram(other)
 
-    def kernel(rows: npt.NDArray[np.int64]) -> None:
-        gradient_rows(rows, arrays, other, gram, x, gradient, loss, fit)
+def _gradient(
+    side: Side, x: Float64, other: Float64, threads: int
+) -> tuple[Float64, Float64, float, float]:
+    """Half the gradient of a relation's loss in ``x``, e of its cells, that loss, and Σ c y ŷ."""
+    from alteraser.solvers.kernels.relations import error_and_gradient_rows
 
-    run(kernel, blocks(side, None, x.shape[1], threads), threads)
-    return gradient, float(loss.sum()), float(fit.sum())
+    width, x, other = x.shape[1], wide(x), wide(other)
+    gradient = (x @ side.gram(other)) * side.own[:, None]
+    missing = float(np.vdot(gradient, x))
+    arrays, error = side.arrays, np.empty(side.indices.size)
+    loss, fit = np.empty(side.rows), np.empty(side.rows)
+    run(
+        lambda rows: error_and_gradient_rows(rows, arrays, x, other, error, gradient, loss, fit),
+        blocks(side, None, x.shape[1], threads),
+        threads,
+    )
+    return gradient[:, :width], error, float(loss.sum()) + missing, float(fit.sum())
