@@ -41,6 +41,9 @@ half of them, the preconditioner is taken anew"""
 IDLE, NEARER, RESOLVED = 25, 0.7, 1e-15
 """Iterations in a row that neither bring the decrement to NEARER of its least nor lower L by what
 can be told from rounding, after which there is no more to be had"""
+NEAR = 0.1
+"""Share of ‖Θ‖_B that the gradient has to be below for sides to answer to each other in the
+preconditioner"""
 FORCING, PRODUCTS = 0.03, 400
 """How far a Newton step is solved, and products it may take"""
 STUCK = 0.9
@@ -154,14 +157,17 @@ class _State:
         self.problem, self.point, self.goal, self.threads = problem, point, goal, threads
         self.evaluations = self.products = 0
         self.measured: NewtonStep | None = None
-        self.M = Preconditioner(problem, point, threads)
         self.value, self.gradient = self.look(point.vector)
+        self.M = Preconditioner(problem, point, threads, near=False)
+        self.near = False
+        """Whether the preconditioner lets sides answer to each other"""
+        self.approach(self.norm / self.theta)
 
     def look(self, vector: Float64) -> tuple[float, Float64]:
         """(L, ∇L) somewhere."""
         found = evaluate(self.problem, self.problem.point(vector), threads=self.threads)
         self.evaluations += 1
-        self._theta = found.norm or 1.0
+        self.theta = found.norm or 1.0
         return found.value, found.gradient.vector
 
     def go(self, vector: Float64, value: float, gradient: Float64) -> None:
@@ -190,17 +196,28 @@ class _State:
     @property
     def residual(self) -> float:
         """The same over the scale of the run."""
-        scale = self._theta if self.goal.scale is None else self.goal.scale
-        return self.norm / scale if scale > 0 else self.norm
+        return self.norm / self.scale if self.scale > 0 else self.norm
+
+    @property
+    def scale(self) -> float:
+        """What residuals are relative to."""
+        return self.theta if self.goal.scale is None else self.goal.scale
 
     def about(self, decrement: float) -> float:
         """``residual`` by what the last pairs have made of M: gᵀHg in place of gᵀM⁻¹g."""
-        scale = self._theta if self.goal.scale is None else self.goal.scale
-        return float(np.sqrt(decrement / 2.0)) / (scale or 1.0)
+        return float(np.sqrt(decrement / 2.0)) / (self.scale or 1.0)
 
     def renew(self) -> None:
         """Take the preconditioner of this point."""
-        self.M = Preconditioner(self.problem, self.point, self.threads)
+        self.M = Preconditioner(
+            self.problem, self.point, self.threads, near=self.near, earlier=self.M
+        )
+
+    def approach(self, gradient: float) -> None:
+        """Note how large the gradient is over ‖Θ‖_B: below ``NEAR`` it is near."""
+        if not self.near and gradient <= NEAR:
+            self.near = True
+            self.renew()
 
     def factors(self) -> Any:
         """A copy, for a watcher."""
@@ -240,6 +257,7 @@ class _Descent(Decided):
         self._secants.keep(vector - state.point.vector, gradient - state.gradient)
         state.go(vector, value, gradient)
         self._refresh(state, -slope)
+        state.approach(state.about(-slope) * state.scale / state.theta)
         residual = state.about(-slope)
         record = PassRecord.of(
             "joint", state.value, residual, state.problem.size, products=1, distance=far

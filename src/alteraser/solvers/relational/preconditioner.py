@@ -41,6 +41,7 @@ from alteraser.solvers.blocks import factor_blocks, room_for
 from alteraser.solvers.relational.coupling import Coupling, Shared
 from alteraser.solvers.relational.evaluation import scores
 from alteraser.solvers.relational.smoothing import undone
+from alteraser.solvers.relational.sweep import halves, seats, swept
 from alteraser.solvers.rows.protocol import aligned_empty, padded, padded_width
 
 Float64 = npt.NDArray[np.float64]
@@ -53,10 +54,24 @@ SMALL = 1e-6
 class Preconditioner:
     """M⁻¹ of one point, for gradients at points not far from it."""
 
-    def __init__(self, problem: LinearProblem, point: Point, threads: int) -> None:
+    def __init__(
+        self,
+        problem: LinearProblem,
+        point: Point,
+        threads: int,
+        *,
+        near: bool = True,
+        earlier: Preconditioner | None = None,
+    ) -> None:
+        """``near``: whether sides answer to each other, see ``sweep``. Far from an optimum errors
+        are as large as targets, and what one side answers is more than the other has.
+
+        ``earlier``: that of another point of the problem, of which what is the same there is taken.
+        """
         self._problem, self._threads = problem, threads
+        self._cells = {} if earlier is None else earlier._cells
         self._tables = {
-            table.name: _TableBlocks(problem, point, table.name, threads)
+            table.name: _TableBlocks(problem, point, table.name, threads, near, self._cells)
             for table in problem.tables
         }
         self._predictions = {
@@ -97,7 +112,15 @@ class _Seen:
 class _TableBlocks:
     """The factored blocks of the entities of one table."""
 
-    def __init__(self, problem: LinearProblem, point: Point, name: str, threads: int) -> None:
+    def __init__(
+        self,
+        problem: LinearProblem,
+        point: Point,
+        name: str,
+        threads: int,
+        near: bool,
+        cells: dict[str, csr_array],
+    ) -> None:
         self._threads, self._width = threads, problem.width
         self._walk = common_walk(problem, name)
         stretched = 1.0 if self._walk is None else (self._walk.layers + 1.0) ** 2
@@ -106,13 +129,20 @@ class _TableBlocks:
         self._coupling = _coupled(seen, ridge, problem.rank)
         if self._coupling is not None:
             seen = [replace(part, other=part.other @ self._coupling.turn) for part in seen]
-        side, other = _together(seen, ridge, problem.width)
+        if name not in cells:
+            cells[name] = _cells(seen, ridge.size, problem.width)
+        side, other = _together(cells[name], seen, ridge, problem.width)
         self._diagonal: Array | None = None
+        self._end: int | None = None
         if not room_for(side.rows, padded_width(problem.width, np.float32), np.float32):
             self._diagonal = _diagonal(side, other)
             return
         self._factors = _factored(side, padded(other.astype(np.float32)), problem.width, threads)
         self._blocks = blocks(side, None, problem.width, threads)
+        self._end = None if self._walk is None or not near else _alone(problem)
+        if self._end is not None:
+            packed = self._factors[: self._end], self._factors[self._end :]
+            self._seats = seats(problem, point, problem.relations[0], packed, threads)
 
     def solve(self, gradient: Float64) -> Float64:
         """M⁻¹ of it, M being of twice the blocks, through the graph and back."""
@@ -122,7 +152,11 @@ class _TableBlocks:
             return np.zeros_like(gradient)
         right = (gradient / size).astype(np.float32)
         right = right if walk is None else undone(walk, right, threads=threads)
-        if coupling is None:
+        if self._end is not None:
+            given = padded(right)
+            both = swept(*self._seats, (given[: self._end], given[self._end :]))
+            solved = np.concatenate(both)[:, : self._width]
+        elif coupling is None:
             solved = self._of_each(right)
         else:
             turn = coupling.turn.astype(np.float32)
@@ -147,6 +181,15 @@ class _TableBlocks:
         out = aligned_empty(given.shape, given.dtype)
         run(lambda rows: kernel(rows, self._factors, given, out), self._blocks, self._threads)
         return out[:, : self._width]
+
+
+def _alone(problem: LinearProblem) -> int | None:
+    """Where the table's rows end and its columns begin, of the only relation; None where that is
+    more than two sides of plain vectors.
+    """
+    relation = problem.relations[0]
+    plain = len(problem.relations) == 1 and relation.prediction is None and not relation.biases
+    return halves(relation) if plain else None
 
 
 def common_walk(problem: LinearProblem, table: str) -> Propagation | None:
@@ -229,24 +272,37 @@ def _coupled(seen: list[_Seen], ridge: Float64, rank: int) -> Coupling | None:
     return Coupling.of(shared, ridge, work)
 
 
-def _together(seen: list[_Seen], ridge: Float64, width: int) -> tuple[Side, Float64]:
+def _cells(seen: list[_Seen], entities: int, width: int) -> csr_array:
+    """What all relations have observed of a table, side by side, and as ``width`` more cells of
+    everybody the missing ones of all but the first; the same wherever the tables are.
+    """
+    cells = []
+    for place, part in enumerate(seen):
+        back = csr_array(part.weights.T) * part.strength
+        cells.append(back @ _excess(part.side, part.other.shape[0]))
+        if place:
+            mine = back @ part.side.own
+            cells.append(csr_array(np.repeat(mine[:, None], width, axis=1)))
+    cells.append(csr_array(np.ones((entities, 1))))  # nobody is without a cell
+    return hstack(cells, format="csr")
+
+
+def _together(
+    joined: csr_array, seen: list[_Seen], ridge: Float64, width: int
+) -> tuple[Side, Float64]:
     """All relations of a table as one side: (it, the vectors of its other side)."""
-    cells, others = [], []
+    others = []
     known, own = np.zeros((width, width)), np.zeros(ridge.size)
     for place, part in enumerate(seen):
-        side, back = part.side, csr_array(part.weights.T) * part.strength
-        gram, mine = side.gram(part.other), back @ side.own
-        cells.append(back @ _excess(side, part.other.shape[0]))
+        gram = part.side.gram(part.other)
         others.append(part.other)
         if place == 0:
-            known, own = gram, mine
+            known, own = gram, csr_array(part.weights.T) @ part.side.own * part.strength
             continue
         values, vectors = np.linalg.eigh(gram)
         others.append((vectors * np.sqrt(np.maximum(values, 0.0))).T)
-        cells.append(csr_array(np.repeat(mine[:, None], width, axis=1)))
-    cells.append(csr_array(np.ones((ridge.size, 1))))  # nobody is without a cell
     others.append(np.zeros((1, width)))
-    joined, vectors = hstack(cells, format="csr"), np.vstack(others)
+    vectors = np.vstack(others)
     wide = padded_width(width, np.float32)
     gram = np.zeros((wide, wide))
     gram[:width, :width] = known
