@@ -127,7 +127,7 @@ def slow_space(
     found = discarded_directions(users, items, count, started)
     left = np.concatenate([columns / lengths, found], axis=1)
     B, S = galerkin(users, items, left, right)
-    rest = _off_rotations(B, lengths.astype(np.float64), left.shape[1])
+    rest = off_rotations(B, lengths.astype(np.float64), left.shape[1])
     try:
         values, vectors = eigh(rest.T @ S @ rest, rest.T @ B @ rest)
     except LinAlgError:
@@ -284,7 +284,7 @@ def _weights(side: Side) -> Array:
     )
 
 
-def _off_rotations(B: Array, lengths: Array, count: int) -> npt.NDArray[np.float64]:
+def off_rotations(B: Array, lengths: Array, count: int) -> npt.NDArray[np.float64]:
     """A basis of the coordinates that are B-orthogonal to the rotations Q (r_a r_iᵀ − r_i r_aᵀ)
     among weak directions.
 

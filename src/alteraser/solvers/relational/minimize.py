@@ -24,6 +24,7 @@ from alteraser.solvers.phases.measured import MARGIN, distance_asked
 from alteraser.solvers.relational.evaluation import evaluate
 from alteraser.solvers.relational.newton import NewtonStep, newton_step
 from alteraser.solvers.relational.preconditioner import Preconditioner
+from alteraser.solvers.relational.slow import Slow
 from alteraser.solvers.relational.symmetry import Turns, rotated_onto
 from alteraser.solvers.trace import OnPass, PassRecord, Reason
 
@@ -159,6 +160,7 @@ class _State:
         self.measured: NewtonStep | None = None
         self.value, self.gradient = self.look(point.vector)
         self.M = Preconditioner(problem, point, threads, near=False)
+        self.slow = Slow()
         self.near = False
         """Whether the preconditioner lets sides answer to each other"""
         self.approach(self.norm / self.theta)
@@ -210,7 +212,12 @@ class _State:
     def renew(self) -> None:
         """Take the preconditioner of this point."""
         self.M = Preconditioner(
-            self.problem, self.point, self.threads, near=self.near, earlier=self.M
+            self.problem,
+            self.point,
+            self.threads,
+            near=self.near,
+            slow=self.slow if self.near else None,
+            earlier=self.M,
         )
 
     def approach(self, gradient: float) -> None:

@@ -40,9 +40,11 @@ from alteraser.runtime.workers import blocks, run
 from alteraser.solvers.blocks import factor_blocks, room_for
 from alteraser.solvers.relational.coupling import Coupling, Shared
 from alteraser.solvers.relational.evaluation import scores
+from alteraser.solvers.relational.slow import Slow
 from alteraser.solvers.relational.smoothing import undone
 from alteraser.solvers.relational.sweep import halves, seats, swept
 from alteraser.solvers.rows.protocol import aligned_empty, padded, padded_width
+from alteraser.solvers.slow import SlowSpace
 
 Float64 = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
@@ -61,17 +63,19 @@ class Preconditioner:
         threads: int,
         *,
         near: bool = True,
+        slow: Slow | None = None,
         earlier: Preconditioner | None = None,
     ) -> None:
         """``near``: whether sides answer to each other, see ``sweep``. Far from an optimum errors
         are as large as targets, and what one side answers is more than the other has.
 
+        ``slow``: where slow directions are kept from point to point; None: without them.
         ``earlier``: that of another point of the problem, of which what is the same there is taken.
         """
         self._problem, self._threads = problem, threads
-        self._cells = {} if earlier is None else earlier._cells
+        self._cells: dict[str, csr_array] = {} if earlier is None else earlier._cells
         self._tables = {
-            table.name: _TableBlocks(problem, point, table.name, threads, near, self._cells)
+            table.name: _TableBlocks(problem, point, table.name, threads, near, slow, self._cells)
             for table in problem.tables
         }
         self._predictions = {
@@ -119,6 +123,7 @@ class _TableBlocks:
         name: str,
         threads: int,
         near: bool,
+        slow: Slow | None,
         cells: dict[str, csr_array],
     ) -> None:
         self._threads, self._width = threads, problem.width
@@ -134,6 +139,7 @@ class _TableBlocks:
         side, other = _together(cells[name], seen, ridge, problem.width)
         self._diagonal: Array | None = None
         self._end: int | None = None
+        self._slow: SlowSpace | None = None
         if not room_for(side.rows, padded_width(problem.width, np.float32), np.float32):
             self._diagonal = _diagonal(side, other)
             return
@@ -142,7 +148,10 @@ class _TableBlocks:
         self._end = None if self._walk is None or not near else _alone(problem)
         if self._end is not None:
             packed = self._factors[: self._end], self._factors[self._end :]
-            self._seats = seats(problem, point, problem.relations[0], packed, threads)
+            relation = problem.relations[0]
+            self._seats = seats(problem, point, relation, packed, threads)
+            if slow is not None and self._walk is not None:
+                self._slow = slow.at(problem, point, relation, self._walk, self._end, threads)
 
     def solve(self, gradient: Float64) -> Float64:
         """M⁻¹ of it, M being of twice the blocks, through the graph and back."""
@@ -164,7 +173,8 @@ class _TableBlocks:
             solved = self._of_each(half, "back") @ turn.T
         if walk is not None:
             solved = undone(walk, np.ascontiguousarray(solved), threads=threads)
-        return solved.astype(np.float64) * (size / 2.0)
+        found = solved.astype(np.float64) * (size / 2.0)
+        return found if self._slow is None else found + 0.5 * self._slow.correction(gradient)
 
     def _of_each(self, right: Array, part: Literal["whole", "half", "back"] = "whole") -> Array:
         """(L Lᵀ)⁻¹, L⁻¹ or L⁻ᵀ of every entity's block, of float32."""
