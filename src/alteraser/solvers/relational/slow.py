@@ -182,10 +182,10 @@ class _Cells:
             weights = self.weights[at, None].astype(np.float32)
             mixed += _outer(u[i], weights * zeta[j]).T @ _outer(v[j], xi[i])
         square = self._weights @ _outer(z, z), self._weights.T @ _outer(x, x)
-        alone = np.zeros((count, count, k, k))
+        own = np.zeros((count, count, k, k))
         for L, inner in zip((U, V), square, strict=True):
-            alone += (_outer(L, L).T @ inner).reshape(count, count, k, k)
-        alone = alone.transpose(0, 2, 1, 3).reshape(size, size)
+            own += (_outer(L, L).T @ inner).reshape(count, count, k, k)
+        alone = own.transpose(0, 2, 1, 3).reshape(size, size)
         a, b = self.a[:, None], self.b[:, None]
         alone += np.kron(U.T @ (a * U), z.T @ (b * z)) + np.kron(V.T @ (b * V), x.T @ (a * x))
         # Σ_ij a_i b_j u_ia z_jk v_jc x_il at (a k, c l)
