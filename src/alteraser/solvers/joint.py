@@ -58,6 +58,7 @@ from alteraser.solvers.spectral import TESTS, SpectralSpace, spectral_space
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]
+Enough = Callable[[SolveProgress], bool]
 
 SOLVED = 1.0
 """Estimated rest of a Newton step, over its own length, above which it is not worth taking: the
@@ -334,7 +335,7 @@ class Joint:
         self,
         right: Array,
         users: Array,
-        enough: Callable[[SolveProgress], bool],
+        enough: Enough,
         products: int,
         known: float = np.inf,
         learn: bool = False,
@@ -343,44 +344,7 @@ class Joint:
         """Solve S x ≈ ``right`` for the items, until ``enough``; with them ``users``, which is
         changed, − B_P⁻¹ C x.
         """
-        space = self.recycled if self.slow is None else self.slow
-        learn = learn and self.light is None and space is None
-        S, rotations = ReducedHessian(self.users, self.items), self._rotations(level)
-
-        def solve(
-            right: Array, users: Array, enough: Callable[[SolveProgress], bool], products: int
-        ) -> tuple[ReducedSolution, Observers]:
-            told = Observers(
-                Curvatures(space), self._ahead(), self._lanczos() if learn else None, known
-            )
-            found = conjugate(
-                S,
-                self.preconditioner(_together(self.spectral, space)),
-                right,
-                users,
-                enough=enough,
-                products=products,
-                rotations=rotations,
-                told=told,
-                level=level is not None,
-            )
-            return found, told
-
-        trial = _Trial(self, S, right) if learn and self.spectral is None else None
-        found, told = solve(
-            right, users, enough if trial is None else trial.until(enough), products
-        )
-        if trial is not None and trial.found is not None:
-            self.spectral, begun = trial.found, found
-            found, told = solve(
-                begun.rest,
-                begun.users,
-                lambda now: enough(replace(now, fallen=now.fallen * begun.last.fallen)),
-                products - begun.last.products - trial.products,
-            )
-            found = found.after(begun)
-        if trial is not None:
-            found = found.having_taken(trial.products)
+        found, told = self._conjugate(right, users, enough, products, known, learn, level)
         self._taken = found.last.products
         if told.learned is not None:
             self.recycled = told.learned.least(told.ahead.spectrum)
@@ -398,6 +362,56 @@ class Joint:
             found.last.left,
             0.0 if found.exact else found.last.ahead,
         )
+
+    def _conjugate(
+        self,
+        right: Array,
+        users: Array,
+        enough: Enough,
+        products: int,
+        known: float,
+        learn: bool,
+        level: Array | None,
+    ) -> tuple[ReducedSolution, Observers]:
+        """Conjugate gradients with the preconditioner at hand; a solve that learns, and turns out
+        to be a long one, goes on with a spectral space where that helps.
+        """
+        space = self.recycled if self.slow is None else self.slow
+        learn = learn and self.light is None and space is None
+        S, rotations = ReducedHessian(self.users, self.items), self._rotations(level)
+
+        def solve(
+            right: Array, users: Array, enough: Enough, products: int
+        ) -> tuple[ReducedSolution, Observers]:
+            learned = self._lanczos() if learn else None
+            told = Observers(Curvatures(space), self._ahead(), learned, known)
+            found = conjugate(
+                S,
+                self.preconditioner(_together(self.spectral, space)),
+                right,
+                users,
+                enough=enough,
+                products=products,
+                rotations=rotations,
+                told=told,
+                level=level is not None,
+            )
+            return found, told
+
+        if not learn or self.spectral is not None:
+            return solve(right, users, enough, products)
+        trial = _Trial(self, S, right)
+        begun, told = solve(right, users, trial.until(enough), products)
+        if trial.found is None:
+            return begun.having_taken(trial.products), told
+        self.spectral = trial.found
+        found, told = solve(
+            begun.rest,
+            begun.users,
+            lambda now: enough(replace(now, fallen=now.fallen * begun.last.fallen)),
+            products - begun.last.products - trial.products,
+        )
+        return found.after(begun).having_taken(trial.products), told
 
     def _rotations(self, level: Array | None) -> Rotations | None:
         if not self._rotates:
@@ -466,7 +480,7 @@ class _Trial:
         self.products = 0
         """Taken to find out whether it helps"""
 
-    def until(self, enough: Callable[[SolveProgress], bool]) -> Callable[[SolveProgress], bool]:
+    def until(self, enough: Enough) -> Enough:
         """``enough``, or a space was found with which to go on."""
 
         def ended(now: SolveProgress) -> bool:
