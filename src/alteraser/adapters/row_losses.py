@@ -151,14 +151,18 @@ class RowSolved:
 
         factors = self._factors(foreign)
         problem = RowProblem(self.loss, data, factors.layout, self.seed)
+        fit = self._fit(problem, factors, foreign)
+        # above it single users tell more, and below it a training beside it costs less to look at
+        beside = self._beside(factors, data) if fit.value < RANKED else None
+        if beside is not None:
+            return beside
         here = slopes(problem, factors, threads=threads or default_threads())
         fitting = here.fitting_ridge
-        measures = [self._fit(problem, factors, foreign), *self._gradient_measures(here)]
+        measures = [fit, *self._gradient_measures(here)]
         clear = here.share <= SHARE and all(measure.passed for measure in measures)
-        if not clear or measures[0].value < RANKED:  # above it single users tell more
-            beside = self._beside(factors, data)
-            if beside is not None:
-                return beside
+        beside = None if clear else self._beside(factors, data)
+        if beside is not None:
+            return beside
         worst = [
             RowFault(side, int(row), float(shares[row]))
             for side, shares in (("user", here.user_shares), ("item", here.item_shares))
@@ -201,7 +205,10 @@ class RowSolved:
         if not isinstance(self.loss, Pairwise) or self.pairs is None:
             return None
         found = strange(factors, data, self.loss, self.pairs, seed=self.seed)
-        hint = "Are these the data, and the ids, that it was trained on?"
+        hint = (
+            "Are these the data, and the ids, that it was trained on, and for as many epochs as "
+            "the file says? Then --unchecked goes on."
+        )
         return None if found is None else SelfCheck((found.measure(),), (), hint, found.blind)
 
     @property

@@ -43,7 +43,7 @@ TELLING = 6.0
 AFFORDABLE = 1.5e9
 """Work of a training of our own (``PairTrainer.work``) up to which it is made."""
 
-PAIRS, DRAWS = 200_000, 4
+PAIRS, DRAWS = 200_000, 2
 """Pairs that are looked at, evenly spread, and negatives of each."""
 
 
