@@ -63,8 +63,8 @@ def accuracy(data: Interactions, layers: int, factors: int) -> Float64:
 def kept(found: dict[str, Float64]) -> Float64:
     """Of the best share's accuracy, by share and set: (SHARES, sets).
 
-    >>> kept({"a": np.array([[0.2, 0.4]]), "b": np.array([[0.3, 0.1], [0.3, 0.3]])}).tolist()
-    [[0.5, 1.0], [1.0, 0.6666666666666666]]
+    >>> kept({"a": np.array([[0.2, 0.4]]), "b": np.array([[0.5, 0.25], [0.5, 0.25]])}).tolist()
+    [[0.5, 1.0], [1.0, 0.5]]
     """
     means = np.array([rows.mean(0) for rows in found.values()])
     return np.asarray((means / means.max(1, keepdims=True)).T)
