@@ -4,6 +4,7 @@ tell every change."""
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import uuid
 from collections.abc import Iterator
@@ -18,13 +19,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 
 from alteraser.errors import InvalidInput
-from alteraser.ledger import states
+from alteraser.ledger import receipts, states
 from alteraser.service.opendsr import STATUS, Processor
 from alteraser.service.outbound import Hosts
 from alteraser.service.outside import Outside
 
 from .certificates import Authority
-from .conftest import BASE, everything
+from .conftest import BASE, STRANGE, everything
 from .test_callbacks import Ear, ear  # noqa: F401  # the fixture
 from .test_http import Site, running
 
@@ -101,7 +102,8 @@ def test_discovery(site: Site) -> None:
     assert found["processor_certificate"] == f"https://{DOMAIN}/v2/certificate.pem"
     assert found["supported_subject_request_types"] == ["erasure"]
     assert found["supported_identities"] == [
-        {"identity_type": "controller_customer_id", "identity_format": "raw"}
+        {"identity_type": "controller_customer_id", "identity_format": each}
+        for each in ("raw", "sha256", "sha1", "md5")
     ]
 
 
@@ -218,6 +220,102 @@ def identity(**more: Any) -> list[dict[str, Any]]:
     return [body(BASE)["subject_identities"][0] | more]
 
 
+def hashed(*users: Any, form: str = "sha256", **more: Any) -> dict[str, Any]:
+    """A request that names users by hashes."""
+    named = [
+        {
+            "identity_type": "controller_customer_id",
+            "identity_value": hashlib.new(form, str(user).encode()).hexdigest(),
+            "identity_format": form,
+        }
+        for user in users
+    ]
+    return body(0, **more) | {"subject_identities": named}
+
+
+@pytest.mark.parametrize("form", ["sha256", "sha1", "md5"])
+def test_users_by_a_hash_of_their_ids(site: Site, form: str) -> None:
+    """The same goes as by the ids themselves; a hash of nobody's is a request about nobody."""
+    before = site.service.pairs
+    assert send(site, hashed(BASE + 5, BASE + 6, 12345, form=form)).status_code == 201
+    upper = hashed(BASE + 7, form=form)
+    value = upper["subject_identities"][0]["identity_value"].upper()
+    upper["subject_identities"][0]["identity_value"] = value
+    assert send(site, upper).status_code == 201
+    item = min(item for user, item in before if user == BASE + 8)
+    narrow = hashed(BASE + 8, form=form, extensions={DOMAIN: {"items": [item]}})
+    assert send(site, narrow).status_code == 201
+    mixed = hashed(BASE + 9, form=form)
+    mixed["subject_identities"] += body(BASE + 10)["subject_identities"]
+    assert send(site, mixed).status_code == 201
+    site.service.work()
+    gone = {BASE + 5, BASE + 6, BASE + 7, BASE + 9, BASE + 10}
+    assert before - site.service.pairs == {
+        pair for pair in before if pair[0] in gone or pair == (BASE + 8, item)
+    }
+    shown = site.get("/v1/requests").json()["requests"]
+    assert [each["counts"]["absent"] for each in shown] == [1, 0, 0, 0]
+    assert [each["counts"]["asked"] for each in shown] == [3, 1, 1, 2]
+
+
+def test_a_hash_of_nobodys(site: Site) -> None:
+    """It is taken in, answered and done like any other, and nobody is taken for somebody else's
+    repetition."""
+    before, version = site.service.pairs, site.service.state.load_serving().id
+    known, first, second = hashed(BASE + 5), hashed(1), hashed(2)
+    windows = [hashed(3, extensions={DOMAIN: {"since": 7}}), hashed(3)]
+    answers = [send(site, each) for each in (first, second, *windows)]
+    assert {each.status_code for each in answers} == {201}
+    assert answers[0].json().keys() == send(site, known).json().keys()
+    site.client.delete(f"/v2/requests/{known['subject_request_id']}", headers=site.headers())
+    assert [each["status"] for each in site.get("/v1/requests").json()["requests"]] == [
+        *["queued"] * 3,
+        "duplicate_of",
+        "cancelled",
+    ]
+    site.service.work()
+    for each in (first, second, *windows):
+        place = f"/v2/requests/{each['subject_request_id']}"
+        assert site.get(place).json()["request_status"] == "completed"
+    found = [each["request_id"] for each in site.get("/v1/requests").json()["requests"][:3]]
+    for name in found:
+        receipt = site.get(f"/v1/requests/{name}/receipt").content
+        counts = receipts.check(receipt).predicate["counts"]
+        assert (counts["asked"], counts["matched"], counts["absent"]) == (1, 0, 1)
+    assert (site.service.pairs, site.service.state.load_serving().id) == (before, version)
+
+
+def test_a_hash_sent_again_after_who_it_was_is_gone(site: Site) -> None:
+    document = hashed(BASE + 5)
+    first = send(site, document).json()
+    site.service.work()
+    again = send(site, document)
+    assert (again.status_code, again.json()) == (201, first)
+    assert site.taken == 1
+
+
+def test_a_hash_of_somebody_who_is_new(site: Site) -> None:
+    """Whom no version has learned yet."""
+    rows = {"interactions": [{"user": 77, "item": 103, "timestamp": 978_400_000}]}
+    assert site.post(rows, path="/v1/interactions").json()["accepted"] == 1
+    assert send(site, hashed(77)).status_code == 201
+    site.service.work()
+    (shown,) = site.get("/v1/requests").json()["requests"]
+    assert (shown["counts"]["matched"], shown["status"]) == (1, "completed")
+    assert 77 not in {user for user, _ in site.service.pairs}
+
+
+def test_hashes_of_texts_are_of_their_bytes(service: Any, tmp_path: Path) -> None:
+    """One form of a character is not the other, as with the ids themselves."""
+    processor = Processor(DOMAIN, *Authority(tmp_path).issue(DOMAIN))
+    with running(service("text"), Outside(Hosts(()), processor)) as site:
+        for name in STRANGE:
+            assert send(site, hashed(name)).status_code == 201
+        site.service.work()
+        left = {user for user, _ in site.service.pairs}
+        assert left == {f"person-{n}" for n in range(20)}
+
+
 WRONG: list[tuple[Any, str]] = [
     ([], "body"),
     ({}, "missing"),
@@ -233,7 +331,12 @@ WRONG: list[tuple[Any, str]] = [
     (body(BASE, subject_identities="all"), "subject_identities"),
     (body(BASE, subject_identities=[{}]), "subject_identities"),
     (body(BASE, subject_identities=identity(identity_type="email")), "identity_type"),
-    (body(BASE, subject_identities=identity(identity_format="sha256")), "identity_type"),
+    (body(BASE, subject_identities=identity(identity_format="sha512")), "identity_type"),
+    (body(BASE, subject_identities=identity(identity_format=["raw"])), "identity_type"),
+    (body(BASE, subject_identities=identity(identity_format="sha256")), "hash"),
+    (body(BASE, subject_identities=identity(identity_format="md5", identity_value="")), "hash"),
+    (hashed(1, extensions={DOMAIN: {"items": ["tea"]}}), "id_type"),
+    (hashed(1, 2, extensions={DOMAIN: {"since": 1}}), "extensions"),
     (body(BASE, subject_identities=identity(identity_value=BASE)), "type"),
     (body(BASE, subject_identities=identity(identity_value="x")), "id_type"),
     (body(BASE, subject_identities=identity(identity_value="1.0")), "id_type"),

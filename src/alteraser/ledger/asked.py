@@ -98,6 +98,9 @@ class Asked:
     """The relation of which alone; None: every source"""
     of: tuple[Id, ...] | None = None
     """Whose attributes alone; None: everybody's"""
+    unknown: tuple[str, ...] = ()
+    """Hashes that were given for users, and that are of nobody here; with no names beside them
+    there is nothing to forget"""
 
     @property
     def document(self) -> str:
@@ -113,6 +116,7 @@ class Asked:
         body |= {"kept": self.kept} if self.kept else {}
         further = {"user": self.user, "from": self.source, "of": self.of}
         body |= {name: value for name, value in further.items() if value is not None}
+        body |= {"unknown": self.unknown} if self.unknown else {}
         return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     @classmethod
@@ -123,7 +127,9 @@ class Asked:
         kept = tuple((user, item) for user, item in body.get("kept", ()))
         since, until, user, source = (body.get(name) for name in ("since", "until", "user", "from"))
         of = tuple(body["of"]) if "of" in body else None
-        return cls(body["kind"], names, since, until, kept, user=user, source=source, of=of)
+        given = {"user": user, "source": source, "of": of}
+        unknown = tuple(body.get("unknown", ()))
+        return cls(body["kind"], names, since, until, kept, unknown=unknown, **given)
 
     @property
     def selection(self) -> Selection:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from alteraser.ledger.keys import Key
 from alteraser.service.outbound import Hosts
+from alteraser.service.serving import Serving
 from alteraser.service.state import State
 
 
@@ -27,6 +28,7 @@ class KeyedApi(Protocol):
 
 
 class OutboundApi(KeyedApi, Protocol):
-    """The same, with the hosts that may be called back."""
+    """The same, with the hosts that may be called back, and the version that is served."""
 
     hosts: Hosts
+    serving: Serving

@@ -5,6 +5,10 @@
     GET  /v2/requests/{id}      its status
     DELETE /v2/requests/{id}    202 while it is pending
 
+People are named by ``controller_customer_id``, raw or hashed (``hashed``). Whose hash it is, is
+looked for once, among those who are known when the request arrives; a request for a hash of
+nobody's is done like one for an id that nobody has.
+
 Its four states are ours, mapped down: see ``STATUS``. Every answer carries the processor's domain
 and a signature of the raw body, RSA (PKCS 1 v1.5) or ECDSA with SHA-256, by the key of the
 certificate that ``discovery`` names. Callbacks go to hosts that were named with --callback-host.
@@ -16,7 +20,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,22 +29,26 @@ from fastapi import FastAPI, Request, Response
 from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 
+from alteraser.engines.store.version import Version
 from alteraser.errors import AltEraserError, InvalidInput, NotFound
-from alteraser.ledger import bodies, requests, states, subscriptions
-from alteraser.ledger.asked import Declared, asked
+from alteraser.ledger import bodies, ingests, requests, states, subscriptions
+from alteraser.ledger.asked import Asked, Declared, Id, asked
 from alteraser.ledger.due import REGULATIONS, moment, written
 from alteraser.ledger.keys import Key
 from alteraser.ledger.schema import outside_names
 from alteraser.ledger.subscriptions import News, Subscription
 from alteraser.service.asking import OutboundApi
+from alteraser.service.hashed import FORMATS, HashedId, HashedUsers, HashTable
 from alteraser.service.outbound import Hosts
 from alteraser.service.problems import problem
 from alteraser.service.relay import Message
 from alteraser.service.serving import INTEGER
+from alteraser.service.state import added_rows
 
 FORM = "opendsr"
 API_VERSION = "2.0"
 IDENTITY = "controller_customer_id"
+RAW = "raw"
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 NEEDED = frozenset(
     {"regulation", "subject_request_id", "subject_request_type", "subject_identities"}
@@ -133,8 +141,10 @@ class ControllerRequest:
     """A controller's request that can be taken in."""
 
     id: str
-    body: dict[str, Any]
-    """In the words of our own API"""
+    wanted: Asked
+    sent: dict[str, Any]
+    """The same in the words of our own API, hashes as they were given: tells a repetition from
+    another request, whoever is known by then"""
     callbacks: tuple[str, ...]
 
 
@@ -160,9 +170,10 @@ def add(app: FastAPI, api: OutboundApi, processor: Processor, body_of: Any) -> N
             answer.headers["Retry-After"] = ours.headers["retry-after"]
         return answer
 
+    users = HashedUsers()
     _add_facts(app, processor, signed)
     for path in PATHS:
-        _add_requests(app, api, path, (processor, signed, refused), body_of)
+        _add_requests(app, api, path, (processor, signed, refused), body_of, users)
 
 
 def _add_facts(app: FastAPI, processor: Processor, signed: Callable[..., Response]) -> None:
@@ -171,7 +182,9 @@ def _add_facts(app: FastAPI, processor: Processor, signed: Callable[..., Respons
         return signed(
             {
                 "api_version": API_VERSION,
-                "supported_identities": [{"identity_type": IDENTITY, "identity_format": "raw"}],
+                "supported_identities": [
+                    {"identity_type": IDENTITY, "identity_format": each} for each in (RAW, *FORMATS)
+                ],
                 "supported_subject_request_types": ["erasure"],
                 "processor_certificate": f"https://{processor.domain}/v2/certificate.pem",
             }
@@ -182,8 +195,15 @@ def _add_facts(app: FastAPI, processor: Processor, signed: Callable[..., Respons
         return Response(processor.certificate, media_type="application/x-pem-file")
 
 
-def _add_requests(app: FastAPI, api: OutboundApi, path: str, parts: Parts, body_of: Any) -> None:
+def _add_requests(
+    app: FastAPI, api: OutboundApi, path: str, parts: Parts, body_of: Any, users: HashedUsers
+) -> None:
     processor, signed, refused = parts
+
+    def known(hashed: HashedId) -> Id | None:
+        version = api.serving.current()
+        found = users.whose(version, hashed)
+        return _added(api, version, hashed) if found is None else found
 
     @app.post(path, include_in_schema=False)
     async def submit(request: Request) -> Response:
@@ -193,7 +213,8 @@ def _add_requests(app: FastAPI, api: OutboundApi, path: str, parts: Parts, body_
             raw = await body_of(request, bodies.BODY)
 
             def work() -> dict[str, Any]:
-                subject = read(bodies.parse(raw), api.state.declared, processor.domain, api.hosts)
+                body, declared = bodies.parse(raw), api.state.declared
+                subject = read(body, declared, processor.domain, api.hosts, known)
                 return _taken(api, given, subject)
 
             document = await run_in_threadpool(work)
@@ -231,8 +252,27 @@ def _add_requests(app: FastAPI, api: OutboundApi, path: str, parts: Parts, body_
             return refused(error)
 
 
-def read(body: Any, declared: Declared, domain: str, hosts: Hosts) -> ControllerRequest:
-    """The request in ``body``; InvalidInput, which repeats nothing of it."""
+def _added(api: OutboundApi, version: Version, wanted: HashedId) -> Id | None:
+    """Whose hash it is, of those whom the served version has not learned yet."""
+    with api.state.database.reading() as connection:
+        files = [row.file for row in ingests.waiting(connection)]
+    for rows in added_rows(api.state, version, files):
+        found = HashTable(rows.users.ids, wanted.format).find(wanted)
+        if found is not None:
+            return found
+    return None
+
+
+def read(
+    body: Any,
+    declared: Declared,
+    domain: str,
+    hosts: Hosts,
+    known: Callable[[HashedId], Id | None],
+) -> ControllerRequest:
+    """The request in ``body``; InvalidInput, which repeats nothing of it. ``known`` says whose hash
+    it is, or None.
+    """
     if not isinstance(body, dict):
         raise _invalid("body", "expected a JSON object")
     if missing := sorted(NEEDED - body.keys()):
@@ -255,27 +295,49 @@ def read(body: Any, declared: Declared, domain: str, hosts: Hosts) -> Controller
     callbacks = body.get("status_callback_urls", [])
     if not isinstance(callbacks, list) or len(callbacks) > MOST_CALLBACKS:
         raise _invalid("callbacks", f"status_callback_urls: expected at most {MOST_CALLBACKS}")
-    users = _users(body["subject_identities"], declared)
-    wanted = _extended(users, body.get("extensions", {}), domain)
+    given, extensions = _users(body["subject_identities"], declared), body.get("extensions", {})
+    shown = [each.text if isinstance(each, HashedId) else each for each in given]
+    sent = _extended(shown, extensions, domain) | {"regulation": body["regulation"]}
     urls = tuple(dict.fromkeys(hosts.checked(url) for url in callbacks))
-    return ControllerRequest(name, wanted | {"regulation": body["regulation"]}, urls)
+    hashes = sorted({each for each in given if isinstance(each, HashedId)}, key=_text)
+    found = {each: known(each) for each in hashes}
+    users = [found[each] if isinstance(each, HashedId) else each for each in given]
+    named = [each for each in users if each is not None]
+    somebody: Id = 0 if declared.users == "int64" else "0"
+    whole = _extended(named or [somebody], extensions, domain)
+    wanted = asked(whole | {"regulation": body["regulation"]}, declared)
+    unknown = tuple(each.text for each in hashes if found[each] is None)
+    if not named:  # all else of it was looked at; there is nobody whom it is about
+        wanted = Asked("users", (), regulation=wanted.regulation)
+    return ControllerRequest(name, replace(wanted, unknown=unknown), sent, urls)
 
 
-def _users(given: Any, declared: Declared) -> list[Any]:
-    """The users that identities name, as the state's ids are."""
+def _text(hashed: HashedId) -> str:
+    return hashed.text
+
+
+def _users(given: Any, declared: Declared) -> list[Id | HashedId]:
+    """The users that identities name, as the state's ids are, or their hashes."""
     if not isinstance(given, list) or not given:
         raise _invalid("subject_identities", "subject_identities: expected a list with somebody")
-    found: list[Any] = []
+    found: list[Id | HashedId] = []
     for each in given:
         wanted = {"identity_type", "identity_value", "identity_format"}
         if not isinstance(each, dict) or each.keys() != wanted:
             raise _invalid("subject_identities", f"an identity has {', '.join(sorted(wanted))}")
-        if (each["identity_type"], each["identity_format"]) != (IDENTITY, "raw"):
-            raise _invalid("identity_type", f"the identities known here are {IDENTITY}, raw")
+        form = each["identity_format"]
+        if each["identity_type"] != IDENTITY or form not in (RAW, *FORMATS):
+            words = ", ".join((RAW, *FORMATS))
+            raise _invalid("identity_type", f"the identities known here are {IDENTITY}: {words}")
         value = each["identity_value"]
         if not isinstance(value, str):
             raise _invalid("type", "identity_value: expected text")
-        if declared.users == "int64":
+        if form != RAW:
+            hashed = HashedId.read(form, value)
+            if hashed is None:
+                raise _invalid("hash", f"identity_value: expected a {form} in hexadecimal digits")
+            found.append(hashed)
+        elif declared.users == "int64":
             if not INTEGER.fullmatch(value):
                 raise _invalid("id_type", "identity_value: the ids here are whole numbers")
             found.append(int(value))
@@ -306,14 +368,13 @@ def _extended(users: list[Any], extensions: Any, domain: str) -> dict[str, Any]:
 
 def _taken(api: OutboundApi, given: str | None, subject: ControllerRequest) -> dict[str, Any]:
     """Take the request in, and who is to be called back about it: one transaction."""
-    wanted = asked(subject.body, api.state.declared)
-    sent = json.dumps([subject.body, subject.callbacks], sort_keys=True).encode()
+    sent = json.dumps([subject.sent, subject.callbacks], sort_keys=True).encode()
 
     def work(connection: Connection, key: Key) -> dict[str, Any]:
         now = api.state.clock()
         sender = requests.Sender(key.id, f"{FORM}:{subject.id}", sent, key.may("verify"))
         found, repeated = requests.submit(
-            connection, wanted, sender, secret=api.state.hashing, now=now
+            connection, subject.wanted, sender, secret=api.state.hashing, now=now
         )
         row = requests.row_of(connection, found["request_id"])
         fields = _fields(row, subject.id)

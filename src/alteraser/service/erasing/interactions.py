@@ -44,15 +44,15 @@ def _find(data: Interactions, requests: Sequence[Asked], *, times: Any = None) -
     counts = []
     for each in requests:
         places = next(pairs) if each.kind == "pairs" else _places(data, each, times)
-        hit = np.concatenate(places)
+        hit = np.concatenate([NOWHERE, *places])
         stays = np.intersect1d(hit, np.concatenate(next(kept))) if each.kept else hit[:0]
         gone[hit], keeps[stays] = True, True
         matched = sum(len(found) > 0 for found in places)
         counts.append(
             {
-                "asked": len(each.names),
+                "asked": len(each.names) + len(each.unknown),
                 "matched": matched,
-                "absent": len(each.names) - matched,
+                "absent": len(each.names) + len(each.unknown) - matched,
                 "interactions": len(hit) - len(stays),
                 "held": len(stays),
             }
@@ -62,6 +62,8 @@ def _find(data: Interactions, requests: Sequence[Asked], *, times: Any = None) -
 
 def _places(data: Interactions, asked: Asked, times: Any) -> list[Any]:
     """Of every user or item that is named, where its interactions are."""
+    if not asked.names:
+        return []
     if data.events is not None:
         return _places_of_events(data.events, data, asked, times)
     selection = asked.selection.settled(data.timestamp if times is None else times)
