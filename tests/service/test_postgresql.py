@@ -6,6 +6,7 @@ from __future__ import annotations
 import shutil
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,12 +16,17 @@ from alteraser.ledger import leases, log, receipts
 from alteraser.ledger.database import Database
 from alteraser.runtime.durable import watched
 from alteraser.service.backup import backup
+from alteraser.service.outbound import Hosts
+from alteraser.service.outside import Outside
 from alteraser.service.place import move
+from alteraser.service.relay import Relay
 from alteraser.service.restore import restore
 from alteraser.service.state import open_state
 from alteraser.service.worker import Worker
 
 from .conftest import BASE, Service
+from .test_callbacks import Ear, ear, hook  # noqa: F401  # the fixture
+from .test_http import code, running
 
 BODIES = [{"users": [BASE + 5]}, {"pairs": [[BASE + 1, 102]]}, {"users": [4]}]
 
@@ -214,3 +220,40 @@ def test_the_server_begins_anew_at_each_transaction_of_a_batch(
         reached, *found = run(at, at)
         assert reached > commits, "the transaction was done again"
         assert found == expected
+
+
+def test_who_asked_for_it_is_told_whatever_becomes_of_the_server(
+    on_server: Path,
+    postgresql_server,
+    ear: Ear,  # noqa: F811
+) -> None:
+    """Webhooks: every change, in order, once; where the server is away they wait."""
+    hosts = Hosts([f"127.0.0.1:{ear.port}=127.0.0.1"])
+    opened = Service(on_server)
+    relay = Relay(opened.state, hosts, {})
+    with running(opened, Outside(hosts)) as site:
+        hook(site, ear)
+        names = [site.post(body, f"{n}").json()["request_id"] for n, body in enumerate(BODIES)]
+        opened.work()
+        postgresql_server.stop()
+        with pytest.raises(DependencyMissing):
+            relay.once()
+        assert code(site.post({"users": [BASE + 6]}, "away")) == (503, "database")
+        postgresql_server.start()
+        ear.answers = [204, 500]
+        relay.once()
+        told = len(ear.heard)
+        opened.state.clock = lambda: datetime.now(UTC) + timedelta(hours=1)
+        relay.once()
+        wanted = [
+            (each["sequence"], name, each["event"])
+            for name in names
+            for each in site.get(f"/v1/requests/{name}").json()["events"]
+        ]
+    heard = [
+        tuple(each[word] for word in ("event_id", "request_id", "status")) for each in ear.documents
+    ]
+    assert told == 2, "one that was answered, one that is told again later"
+    assert heard.pop(1) == heard[1], "the same again"
+    assert heard == sorted(wanted)
+    opened.close()
