@@ -100,7 +100,7 @@ def serve(
         typer.Option(
             "--callback-host",
             metavar="NAME",
-            help="A host that webhooks and OpenDSR may call back: NAME, NAME:PORT, and "
+            help="A host that webhooks and protocols may call back: NAME, NAME:PORT, and "
             "=ADDRESS behind it where it is not a public one. Give it several times.",
             show_default=False,
         ),
@@ -132,6 +132,33 @@ def serve(
             show_default=False,
         ),
     ] = None,
+    drp_business: Annotated[
+        str | None,
+        typer.Option(
+            "--drp-business",
+            metavar="ID",
+            help="Take requests of the Data Rights Protocol, as the business that its network "
+            "calls ID.",
+            show_default=False,
+        ),
+    ] = None,
+    drp_agents: Annotated[
+        Path | None,
+        typer.Option(
+            "--drp-agents",
+            metavar="FILE",
+            help="The network's directory of agents: a JSON list, each with id and verify_key.",
+            show_default=False,
+        ),
+    ] = None,
+    drp_claim: Annotated[
+        str,
+        typer.Option(
+            "--drp-claim",
+            metavar="NAME",
+            help="The claim of a request whose value is a user's id in the data.",
+        ),
+    ] = "email",
     wait: WaitOption = False,
     hours: HoursOption = None,
     *,
@@ -168,7 +195,15 @@ def serve(
         raise InvalidInput(
             "--model and --data go together: the model, and the interactions it was trained on"
         )
-    outside = Outside.of(callback_host or (), opendsr_domain, opendsr_certificate, opendsr_key)
+    outside = Outside.of(
+        callback_host or (),
+        opendsr_domain,
+        opendsr_certificate,
+        opendsr_key,
+        business=drp_business,
+        agents=drp_agents,
+        claim=drp_claim,
+    )
     if model is None:
         beside.refuse("goes with --model and --data")
     there = (state / "state.json").exists()

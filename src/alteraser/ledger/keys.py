@@ -28,6 +28,7 @@ SCOPES = (
     "ingest",
     "recommend",
     "model:read",
+    "agent",
     "admin",
 )
 """What a key may do; ``admin`` may do all of it, and make keys"""
@@ -68,8 +69,10 @@ def make(
     *,
     rate: int = WRITES_A_MINUTE,
     expires: datetime | None = None,
+    name: str | None = None,
 ) -> str:
-    """A new key, as it is shown this once; InvalidInput for an unknown scope, a negative rate or a
+    """A new key, as it is shown this once, called ``name`` (16 hexadecimal digits; any that are
+    free where it is left out); InvalidInput for an unknown scope, a negative rate or a
     time that is over.
     """
     wanted = tuple(dict.fromkeys(scopes))
@@ -82,7 +85,7 @@ def make(
         raise InvalidInput(f"expires {written(expires)}: that is over already", code="expires")
     if rate < 0:
         raise InvalidInput(f"rate limit {rate}: expected writes a minute, or 0 for any number")
-    name, secret = secrets.token_hex(8), secrets.token_hex(32)
+    name, secret = name or secrets.token_hex(8), secrets.token_hex(32)
     connection.execute(
         keys.insert().values(
             id=name,

@@ -34,7 +34,7 @@ from alteraser.ledger import bodies, keys, log, requests, states, versions
 from alteraser.ledger.asked import Asked, asked
 from alteraser.ledger.due import due, moment, written
 from alteraser.ledger.keys import Key
-from alteraser.service import console, erasing, metrics, openapi, opendsr, tracing, webhooks
+from alteraser.service import console, drp, erasing, metrics, openapi, opendsr, tracing, webhooks
 from alteraser.service.ingest import from_body, ingest
 from alteraser.service.outside import Outside
 from alteraser.service.problems import OF_THE_DISK, ProblemDetails, answer, problem
@@ -254,8 +254,8 @@ def _shown(document: dict[str, Any], key: Key, *, salt: bool = False) -> dict[st
     return {name: value for name, value in document.items() if name not in hidden}
 
 
-async def content_of(request: Request, limit: int) -> bytes:
-    """The body, as long as it is no longer than ``limit`` and arrives in time."""
+async def content_of(request: Request, limit: int, expected: str = "application/json") -> bytes:
+    """The body, as long as it is ``expected``, no longer than ``limit`` and arrives in time."""
     said = request.headers.get("content-length", "")
     length = int(said) if said.isdigit() and len(said) < 20 else None
     if (length or 0) > limit or (length is None and said):
@@ -263,8 +263,8 @@ async def content_of(request: Request, limit: int) -> bytes:
     if request.headers.get("content-encoding", "identity").lower() != "identity":
         raise InvalidInput("bodies are not compressed here", code="media_type")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise InvalidInput("expected Content-Type: application/json", code="media_type")
+    if kind != expected:
+        raise InvalidInput(f"expected Content-Type: {expected}", code="media_type")
     found = bytearray()
 
     async def arrives() -> None:
@@ -312,6 +312,8 @@ def make_app(api: Api) -> FastAPI:
     webhooks.add(app, api, content_of)
     if api.outside.processor is not None:
         opendsr.add(app, api, api.outside.processor, content_of)
+    if api.outside.network is not None:
+        drp.add(app, api, api.outside.network, content_of)
     console.add(app, api)
     openapi.describe(app)
     return app
