@@ -10,15 +10,17 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from alteraser.engines.store.version import Version
-from alteraser.ledger.asked import Id
+from alteraser.ledger.ids import Id
 
 FORMATS = ("sha256", "sha1", "md5")
+KEPT = 2 * len(FORMATS)
+"""Tables that are kept, those that were asked last"""
 
 
 @dataclass(frozen=True)
@@ -80,17 +82,19 @@ class HashTable:
 
 
 class HashedUsers:
-    """The users of the served version by their hashes."""
+    """Users by their hashes: of the served version, and with those whom it has not learned yet."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._tables: dict[tuple[str, str], HashTable] = {}
 
-    def whose(self, version: Version, wanted: HashedId) -> Id | None:
-        """The user of ``version`` whose id hashes to that; None: nobody's does."""
+    def whose(self, name: str, ids: Callable[[], pa.Array], wanted: HashedId) -> Id | None:
+        """Whose hash it is, among ``ids``, which are called ``name`` and hashed once; None:
+        nobody's.
+        """
         with self._lock:
-            if (version.id, wanted.format) not in self._tables:
-                table = HashTable(version.model.users.ids, wanted.format)
-                mine = {name: each for name, each in self._tables.items() if name[0] == version.id}
-                self._tables = {**mine, (version.id, wanted.format): table}
-            return self._tables[version.id, wanted.format].find(wanted)
+            found = self._tables.pop((name, wanted.format), None)
+            found = found or HashTable(ids(), wanted.format)
+            kept = list(self._tables.items())[-KEPT + 1 :]
+            self._tables = {**dict(kept), (name, wanted.format): found}
+        return found.find(wanted)

@@ -25,20 +25,24 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from fastapi import FastAPI, Request, Response
 from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 
-from alteraser.engines.store.version import Version
+from alteraser.data.interactions import Interactions
+from alteraser.data.side.given import USER
 from alteraser.errors import AltEraserError, InvalidInput, NotFound
 from alteraser.ledger import bodies, ingests, requests, states, subscriptions
-from alteraser.ledger.asked import Asked, Declared, Id, asked
+from alteraser.ledger.asked import Asked, Declared, asked
 from alteraser.ledger.due import REGULATIONS, moment, written
+from alteraser.ledger.ids import Id
 from alteraser.ledger.keys import Key
 from alteraser.ledger.schema import outside_names
 from alteraser.ledger.subscriptions import News, Subscription
+from alteraser.service import erasing
 from alteraser.service.asking import OutboundApi
-from alteraser.service.hashed import FORMATS, HashedId, HashedUsers, HashTable
+from alteraser.service.hashed import FORMATS, HashedId, HashedUsers
 from alteraser.service.outbound import Hosts
 from alteraser.service.problems import problem
 from alteraser.service.relay import Message
@@ -201,9 +205,7 @@ def _add_requests(
     processor, signed, refused = parts
 
     def known(hashed: HashedId) -> Id | None:
-        version = api.serving.current()
-        found = users.whose(version, hashed)
-        return _added(api, version, hashed) if found is None else found
+        return _known(api, users, hashed)
 
     @app.post(path, include_in_schema=False)
     async def submit(request: Request) -> Response:
@@ -252,15 +254,26 @@ def _add_requests(
             return refused(error)
 
 
-def _added(api: OutboundApi, version: Version, wanted: HashedId) -> Id | None:
-    """Whose hash it is, of those whom the served version has not learned yet."""
+def _known(api: OutboundApi, users: HashedUsers, wanted: HashedId) -> Id | None:
+    """Whose hash it is, among the users of the served version and those whom it has not learned
+    yet.
+    """
+    version = api.serving.current()
+    found = users.whose(version.id, lambda: version.model.users.ids, wanted)
+    if found is not None:
+        return found
     with api.state.database.reading() as connection:
         files = [row.file for row in ingests.waiting(connection)]
-    for rows in added_rows(api.state, version, files):
-        found = HashTable(rows.users.ids, wanted.format).find(wanted)
-        if found is not None:
-            return found
-    return None
+    if not files:
+        return None
+
+    def ids() -> pa.Array:
+        whole = erasing.learned(version.held, added_rows(api.state, version, files))
+        return (
+            whole.users.ids if isinstance(whole, Interactions) else whole.given.entities[USER].ids
+        )
+
+    return users.whose(" ".join((version.id, *files)), ids, wanted)
 
 
 def read(

@@ -43,9 +43,9 @@ def _find(held: HeldSources, requests: Sequence[Asked], *, times: Any = None) ->
         named, held_back = size_of(mine), size_of(keeps)
         counts.append(
             {
-                "asked": len(places),
+                "asked": len(places) + len(each.unknown),
                 "matched": matched,
-                "absent": len(places) - matched,
+                "absent": len(places) + len(each.unknown) - matched,
                 "interactions": named[0] - held_back[0],
                 "held": held_back[0],
                 "values": named[1],
