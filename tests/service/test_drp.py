@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from alteraser.errors import InvalidInput
 from alteraser.ledger import keys, states
-from alteraser.service.drp import STATUS, Network, key_name
+from alteraser.service.drp import STATUS, AgentNetwork, key_name
 from alteraser.service.outside import Outside
 
 from .conftest import BASE
@@ -292,14 +292,14 @@ def test_directories_that_are_none(tmp_path: Path) -> None:
     ):
         place.write_text(content)
         with pytest.raises(InvalidInput, match="expected"):
-            Network.read(BUSINESS, place, "email")
+            AgentNetwork.read(BUSINESS, place, "email")
     with pytest.raises(InvalidInput, match="expected"):
-        Network.read(BUSINESS, tmp_path / "none", "email")
+        AgentNetwork.read(BUSINESS, tmp_path / "none", "email")
     with pytest.raises(InvalidInput, match="go together"):
         Outside.of((), None, None, None, business=BUSINESS)
     hexadecimal = base64.b64decode(agent["verify_key"]).hex()
     place.write_text(json.dumps([agent | {"verify_key": hexadecimal}]))
-    assert Network.read(BUSINESS, place, "email").agents["AA_ONE"].hex() == hexadecimal
+    assert AgentNetwork.read(BUSINESS, place, "email").agents["AA_ONE"].hex() == hexadecimal
 
 
 def test_there_is_none_unless_it_was_asked_for(service: Any, agents: list[Agent]) -> None:

@@ -77,7 +77,7 @@ STATUS: Mapping[str, tuple[str, str | None]] = (
 
 
 @dataclass(frozen=True)
-class Network:
+class AgentNetwork:
     """Our place among agents: what we are called, whom we know, and which claim is a user's id."""
 
     business: str
@@ -86,7 +86,7 @@ class Network:
     claim: str = "email"
 
     @classmethod
-    def read(cls, business: str, directory: Path, claim: str) -> Network:
+    def read(cls, business: str, directory: Path, claim: str) -> AgentNetwork:
         """From the directory's file, a JSON list of agents with ``id`` and ``verify_key`` (base64,
         or hexadecimal digits); InvalidInput.
         """
@@ -192,13 +192,13 @@ def _time(message: Mapping[str, Any], name: str) -> datetime:
     return moment(value, name)
 
 
-def add(app: FastAPI, api: OutboundApi, network: Network, body_of: Any) -> None:
+def add(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of: Any) -> None:
     """The routes; they are no part of our own API's description."""
     _add_agents(app, api, network, body_of)
     _add_requests(app, api, network, body_of)
 
 
-def _add_agents(app: FastAPI, api: OutboundApi, network: Network, body_of: Any) -> None:
+def _add_agents(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of: Any) -> None:
     @app.post("/v1/agent/{agent}", include_in_schema=False)
     async def paired(request: Request, agent: str) -> Response:
         try:
@@ -239,7 +239,7 @@ def _token(connection: Connection, agent: str, api: OutboundApi) -> str:
         raise _denied("the agent's key was revoked") from None
 
 
-def _add_requests(app: FastAPI, api: OutboundApi, network: Network, body_of: Any) -> None:
+def _add_requests(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of: Any) -> None:
     path = "/v1/data-rights-request"
 
     async def message(request: Request) -> tuple[str, bytes]:
@@ -302,7 +302,7 @@ def refused(error: AltEraserError) -> JSONResponse:
 
 
 def _taken(
-    api: OutboundApi, network: Network, given: str | None, agent: str, content: bytes
+    api: OutboundApi, network: AgentNetwork, given: str | None, agent: str, content: bytes
 ) -> dict[str, Any]:
     """Take the request in, and who is to be called back about it: one transaction."""
     message = network.opened(agent, content)

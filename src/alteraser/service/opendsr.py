@@ -286,6 +286,26 @@ def read(
     """The request in ``body``; InvalidInput, which repeats nothing of it. ``known`` says whose hash
     it is, or None.
     """
+    _check(body)
+    name = body["subject_request_id"]
+    callbacks = body.get("status_callback_urls", [])
+    if not isinstance(callbacks, list) or len(callbacks) > MOST_CALLBACKS:
+        raise _invalid("callbacks", f"status_callback_urls: expected at most {MOST_CALLBACKS}")
+    given, extensions = _users(body["subject_identities"], declared), body.get("extensions", {})
+    shown = [each.text if isinstance(each, HashedId) else each for each in given]
+    sent = _extended(shown, extensions, domain) | {"regulation": body["regulation"]}
+    urls = tuple(dict.fromkeys(hosts.checked(url) for url in callbacks))
+    named, unknown = _named(given, known)
+    somebody: Id = 0 if declared.users == "int64" else "0"
+    whole = _extended(named or [somebody], extensions, domain)
+    wanted = asked(whole | {"regulation": body["regulation"]}, declared)
+    if not named:  # all else of it was looked at; there is nobody whom it is about
+        wanted = Asked("users", (), regulation=wanted.regulation)
+    return ControllerRequest(name, replace(wanted, unknown=unknown), sent, urls)
+
+
+def _check(body: Any) -> None:
+    """Nothing where the fields of ``body`` that are one value are as they should be."""
     if not isinstance(body, dict):
         raise _invalid("body", "expected a JSON object")
     if missing := sorted(NEEDED - body.keys()):
@@ -305,24 +325,17 @@ def read(
         raise _invalid("submitted_time", "submitted_time: expected RFC 3339")
     if "submitted_time" in body:
         moment(body["submitted_time"], "submitted_time")
-    callbacks = body.get("status_callback_urls", [])
-    if not isinstance(callbacks, list) or len(callbacks) > MOST_CALLBACKS:
-        raise _invalid("callbacks", f"status_callback_urls: expected at most {MOST_CALLBACKS}")
-    given, extensions = _users(body["subject_identities"], declared), body.get("extensions", {})
-    shown = [each.text if isinstance(each, HashedId) else each for each in given]
-    sent = _extended(shown, extensions, domain) | {"regulation": body["regulation"]}
-    urls = tuple(dict.fromkeys(hosts.checked(url) for url in callbacks))
+
+
+def _named(
+    given: list[Id | HashedId], known: Callable[[HashedId], Id | None]
+) -> tuple[list[Id], tuple[str, ...]]:
+    """(the users whom identities name, the hashes among them that are nobody's)."""
     hashes = sorted({each for each in given if isinstance(each, HashedId)}, key=_text)
     found = {each: known(each) for each in hashes}
     users = [found[each] if isinstance(each, HashedId) else each for each in given]
-    named = [each for each in users if each is not None]
-    somebody: Id = 0 if declared.users == "int64" else "0"
-    whole = _extended(named or [somebody], extensions, domain)
-    wanted = asked(whole | {"regulation": body["regulation"]}, declared)
     unknown = tuple(each.text for each in hashes if found[each] is None)
-    if not named:  # all else of it was looked at; there is nobody whom it is about
-        wanted = Asked("users", (), regulation=wanted.regulation)
-    return ControllerRequest(name, replace(wanted, unknown=unknown), sent, urls)
+    return [each for each in users if each is not None], unknown
 
 
 def _text(hashed: HashedId) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from alteraser.errors import InvalidInput
 from alteraser.service import drp, opendsr
-from alteraser.service.drp import Network
+from alteraser.service.drp import AgentNetwork
 from alteraser.service.opendsr import Processor
 from alteraser.service.outbound import Hosts
 from alteraser.service.relay import Relay, Writer
@@ -24,7 +24,7 @@ class Outside:
 
     hosts: Hosts = field(default_factory=Hosts)
     processor: Processor | None = None
-    network: Network | None = None
+    network: AgentNetwork | None = None
 
     @classmethod
     def of(
@@ -51,7 +51,7 @@ class Outside:
             raise InvalidInput("--drp-business and --drp-agents go together")
         network = None
         if business is not None and agents is not None:
-            network = Network.read(business, agents, claim)
+            network = AgentNetwork.read(business, agents, claim)
         return cls(Hosts(hosts), processor, network)
 
     def relay(self, state: State, stop: threading.Event | None = None) -> Relay:
