@@ -64,8 +64,8 @@ a model."""
 
 LIKE, ROOM = 1.5, 2.0
 """How much more than a training of our own implicit's may have left: typically, and in nearly all
-rows. On Frappe, play counts and Amazon Electronics, 27 settings, it left 0.7 to 1.2 times as much
-typically and 0.4 to 1.4 in nearly all rows; with 1 % of rows added or removed 1.5 to 100 times."""
+rows. In nine settings on Frappe and five on play counts it left 0.7 to 1.2 times as much typically
+and 0.4 to 1.4 in nearly all rows; with 1 % of rows added or removed 1.5 to 100 times."""
 
 BLIND = "a percent of the interactions missing, or weights a tenth too large"
 """Of solvers that stop early, by the limits as they are: on play counts with bm25 and plain weights
