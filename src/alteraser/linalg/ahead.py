@@ -46,18 +46,12 @@ RECENT = 8
 class Ahead:
     """What one run of conjugate gradients knows of the rest of its way."""
 
-    def __init__(
-        self,
-        *,
-        least: float = np.inf,
-        curvature: float = np.inf,
-        ratio: float | None = None,
-    ) -> None:
+    def __init__(self, *, least: float = np.inf, curvature: float = np.inf) -> None:
         """``least``: about the least eigenvalue of M⁻¹S, where something is known of it beforehand;
         ``curvature``: the least eigenvalue of B⁻¹S, where M is B but for known directions in which
-        it is less; ``ratio``: that of norms, where the run cannot tell its own.
+        it is less.
         """
-        self._known, self._curvature, self._ratio = least, curvature, ratio
+        self._known, self._curvature = least, curvature
         self._steps: list[float] = []
         self._turns: list[float] = []
         self._thetas: list[float] = []
@@ -75,14 +69,6 @@ class Ahead:
         self._ratios.append(ratio)
         self._thetas.append(smallest_ritz(self._steps, self._turns))
         self._rho = max(rho, 0.0)
-
-    @property
-    def ratio(self) -> float:
-        """‖·‖²_B / ‖·‖² of what is left, by that of recent directions."""
-        if self._ratio is not None:
-            return self._ratio
-        recent = self._ratios[-RECENT:]
-        return sum(recent) / len(recent) if recent else float("nan")
 
     @property
     def spectrum(self) -> float:
@@ -122,7 +108,8 @@ class Ahead:
         if energy == 0.0 or not np.isfinite(energy):
             return energy
         least = min(self._curvature, self.spectrum)
-        return float(np.sqrt(energy / (BELOW * least * self.ratio)))
+        recent = self._ratios[-RECENT:]
+        return float(np.sqrt(energy / (BELOW * least * (sum(recent) / len(recent)))))
 
 
 def smallest_ritz(steps: list[float], turns: list[float]) -> float:

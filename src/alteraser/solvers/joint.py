@@ -35,30 +35,15 @@ from alteraser.solvers.easing import eased_confidence, is_wide
 from alteraser.solvers.joint_newton import JointNewton
 from alteraser.solvers.line import lowest, quartic_along
 from alteraser.solvers.one_side import dot, facing
-from alteraser.solvers.preconditioner import (
-    BlockInverse,
-    Both,
-    Deflated,
-    Eased,
-    ItemPreconditioner,
-    Space,
-)
+from alteraser.solvers.preconditioner import BlockInverse, Deflated, Eased, ItemPreconditioner
 from alteraser.solvers.recycled import Lanczos, Recycled
-from alteraser.solvers.reduced import (
-    Observers,
-    ReducedHessian,
-    ReducedSolution,
-    SolveProgress,
-    conjugate,
-)
+from alteraser.solvers.reduced import Observers, ReducedHessian, SolveProgress, conjugate
 from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.protocol import aligned, aligned_empty
 from alteraser.solvers.slow import SlowSpace, slow_space
-from alteraser.solvers.spectral import TESTS, SpectralSpace, spectral_space
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]
-Enough = Callable[[SolveProgress], bool]
 
 SOLVED = 1.0
 """Estimated rest of a Newton step, over its own length, above which it is not worth taking: the
@@ -71,10 +56,6 @@ curvature of B⁻¹H."""
 
 KEPT = 24
 """Directions of least curvature that a solve keeps for the next one."""
-
-TRIED, SLOWLY = 8, 0.4
-"""Iterations of a solve that learns after which a spectral space is looked for, if so much of the
-way is ahead: it costs as much as six of them."""
 
 SERVED = 20
 """Iterations of a step after which the slow space is found anew: that costs as much as three or
@@ -141,8 +122,6 @@ class Joint:
         """Used by the preconditioner from when it is set, see ``find_slow``."""
         self.recycled: Recycled | None = None
         """Used in its place where there is none, from when a solve has learned it"""
-        self.spectral: SpectralSpace | None = None
-        """Used with that, from when a solve that learns has found it worth it"""
         self.light: Array | None = None
         """Packed blocks of the items that precondition in place of their own, where ``eased``; see
         ``easing``."""
@@ -242,13 +221,11 @@ class Joint:
 
     # ------------------------------------------------------------------ where to go
 
-    def preconditioner(self, space: Space | None) -> ItemPreconditioner:
+    def preconditioner(self, space: SlowSpace | Recycled | None) -> ItemPreconditioner:
         """M⁻¹ with what ``space`` adds to it; the eased blocks where there are some."""
         if self.light is not None:
             return Eased(self.items, self.light)
-        if space is None:
-            return BlockInverse(self.items)
-        return Deflated(self.items, space, is_of_blocks=self.spectral is None)
+        return BlockInverse(self.items) if space is None else Deflated(self.items, space)
 
     def direction(self, *, forcing: float, products: int) -> JointStep:
         """Conjugate gradients on S d = −∇φ/2 after ``settle``, until ‖r‖_{B⁻¹} has fallen by
@@ -335,7 +312,7 @@ class Joint:
         self,
         right: Array,
         users: Array,
-        enough: Enough,
+        enough: Callable[[SolveProgress], bool],
         products: int,
         known: float = np.inf,
         learn: bool = False,
@@ -344,14 +321,25 @@ class Joint:
         """Solve S x ≈ ``right`` for the items, until ``enough``; with them ``users``, which is
         changed, − B_P⁻¹ C x.
         """
-        found, told = self._conjugate(right, users, enough, products, known, learn, level)
+        space = self.recycled if self.slow is None else self.slow
+        ahead = self._ahead()
+        learned = self._lanczos() if learn and self.light is None and space is None else None
+        found = conjugate(
+            ReducedHessian(self.users, self.items),
+            self.preconditioner(space),
+            right,
+            users,
+            enough=enough,
+            products=products,
+            rotations=self._rotations(level),
+            told=Observers(Curvatures(space), ahead, learned, known),
+            level=level is not None,
+        )
         self._taken = found.last.products
-        if told.learned is not None:
-            self.recycled = told.learned.least(told.ahead.spectrum)
-            if self.spectral is not None and self.recycled is not None:
-                self.recycled = replace(self.recycled, ratio=told.ahead.ratio)
+        if learned is not None:
+            self.recycled = learned.least(ahead.spectrum)
         elif self.recycled is not None:
-            self.recycled = self.recycled.at_least(told.ahead.spectrum)
+            self.recycled = self.recycled.at_least(ahead.spectrum)
         any_step = bool(np.any(found.items)) or bool(np.any(found.users))
         sliced = self._sliced if level is None else lambda V, W: (V, W)
         return JointStep(
@@ -362,56 +350,6 @@ class Joint:
             found.last.left,
             0.0 if found.exact else found.last.ahead,
         )
-
-    def _conjugate(
-        self,
-        right: Array,
-        users: Array,
-        enough: Enough,
-        products: int,
-        known: float,
-        learn: bool,
-        level: Array | None,
-    ) -> tuple[ReducedSolution, Observers]:
-        """Conjugate gradients with the preconditioner at hand; a solve that learns, and turns out
-        to be a long one, goes on with a spectral space where that helps.
-        """
-        space = self.recycled if self.slow is None else self.slow
-        learn = learn and self.light is None and space is None
-        S, rotations = ReducedHessian(self.users, self.items), self._rotations(level)
-
-        def solve(
-            right: Array, users: Array, enough: Enough, products: int
-        ) -> tuple[ReducedSolution, Observers]:
-            learned = self._lanczos() if learn else None
-            told = Observers(Curvatures(space), self._ahead(), learned, known)
-            found = conjugate(
-                S,
-                self.preconditioner(_together(self.spectral, space)),
-                right,
-                users,
-                enough=enough,
-                products=products,
-                rotations=rotations,
-                told=told,
-                level=level is not None,
-            )
-            return found, told
-
-        if not learn or self.spectral is not None:
-            return solve(right, users, enough, products)
-        trial = _Trial(self, S, right)
-        begun, told = solve(right, users, trial.until(enough), products)
-        if trial.found is None:
-            return begun.having_taken(trial.products), told
-        self.spectral = trial.found
-        found, told = solve(
-            begun.rest,
-            begun.users,
-            lambda now: enough(replace(now, fallen=now.fallen * begun.last.fallen)),
-            products - begun.last.products - trial.products,
-        )
-        return found.after(begun).having_taken(trial.products), told
 
     def _rotations(self, level: Array | None) -> Rotations | None:
         if not self._rotates:
@@ -424,10 +362,9 @@ class Joint:
 
     def _ahead(self) -> Ahead:
         """For a solve with the preconditioner at hand."""
-        kept = self.recycled
-        if self.slow is not None or kept is None or self.light is not None:
+        if self.slow is not None or self.recycled is None or self.light is not None:
             return Ahead()
-        return Ahead(least=kept.next, curvature=kept.least, ratio=kept.ratio)
+        return Ahead(least=self.recycled.next, curvature=self.recycled.least)
 
     def _lanczos(self) -> Lanczos:
         """In as much room as the blocks take."""
@@ -469,42 +406,3 @@ class Joint:
             line,
             self.threads,
         )
-
-
-class _Trial:
-    """Looks for a spectral space where a solve turns out to be a long one."""
-
-    def __init__(self, joint: Joint, S: ReducedHessian, right: Array) -> None:
-        self._joint, self._S, self._right = joint, S, right
-        self.found: SpectralSpace | None = None
-        self.products = 0
-        """Taken to find out whether it helps"""
-
-    def until(self, enough: Enough) -> Enough:
-        """``enough``, or a space was found with which to go on."""
-
-        def ended(now: SolveProgress) -> bool:
-            if enough(now):
-                return True
-            if now.products != TRIED or not now.ahead > SLOWLY * now.length:
-                return False
-            self._look()
-            return self.found is not None
-
-        return ended
-
-    def _look(self) -> None:
-        joint = self._joint
-        if not joint._rotates or joint.users.scaled or joint.eased:
-            return
-        space = spectral_space(joint.users, joint.items)
-        if space is not None:
-            self.products = TESTS
-            if space.helps(self._S, self._right):
-                self.found = space
-
-
-def _together(spectral: SpectralSpace | None, space: SlowSpace | Recycled | None) -> Space | None:
-    if spectral is None or isinstance(space, SlowSpace):
-        return space
-    return spectral if space is None else Both(spectral, space)

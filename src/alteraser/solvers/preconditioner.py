@@ -1,13 +1,11 @@
 """Preconditioners of the reduced Hessian S of the items: B_Q⁻¹, and what is made of it.
 
     BlockInverse   B_Q⁻¹
-    Deflated       B_Q⁻¹ + W (w⁻¹ − 1) Wᵀ, W a slow or spectral space or directions that a solve
-                   has found, or both
+    Deflated       B_Q⁻¹ + W (w⁻¹ − 1) Wᵀ, W a slow space or directions that a solve has found
     Eased          the inverse of blocks with lighter heavy cells, see ``solvers.easing``
 
 Each is called with r (n, w). ``image`` gives what conjugate gradients need beside it: B_Q is a part
-of S, and B_Q M⁻¹ r costs less here than a product of its own. Where M⁻¹ r is changed before B_Q
-comes to it, ``solved`` is all that is needed.
+of S, and B_Q M⁻¹ r costs less here than a product of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
 import numpy.typing as npt
 
 from alteraser.solvers.one_side import OneSide, dot
@@ -35,18 +32,6 @@ class Space(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Both:
-    """Two spaces, the second found on top of the first."""
-
-    first: Space
-    second: Space
-
-    def correction(self, residual: Array) -> Array:
-        """The sum of theirs."""
-        return np.asarray(self.first.correction(residual) + self.second.correction(residual))
-
-
 class ItemPreconditioner(Protocol):
     """M⁻¹, an approximation of S⁻¹."""
 
@@ -57,10 +42,6 @@ class ItemPreconditioner(Protocol):
 
     def __call__(self, r: Array) -> Array:
         """M⁻¹ r."""
-        ...
-
-    def solved(self, r: Array) -> tuple[Array, float]:
-        """(M⁻¹r, rᵀB_Q⁻¹r)"""
         ...
 
     def image(self, r: Array) -> Image:
@@ -79,15 +60,10 @@ class BlockInverse:
         """B_Q⁻¹ r."""
         return self.items.solve(r)
 
-    def solved(self, r: Array) -> tuple[Array, float]:
-        """One solve."""
-        z = self.items.solve(r)
-        return z, dot(r, z)
-
     def image(self, r: Array) -> Image:
         """B_Q of it is r itself."""
-        z, plain = self.solved(r)
-        return z, r, plain
+        z = self.items.solve(r)
+        return z, r, dot(r, z)
 
 
 @dataclass(frozen=True)
@@ -96,16 +72,11 @@ class Deflated:
 
     items: OneSide
     space: Space
-    is_of_blocks: bool = True
+    is_of_blocks = True
 
     def __call__(self, r: Array) -> Array:
         """B_Q⁻¹ r + W (w⁻¹ − 1) Wᵀ r."""
         return aligned(self.items.solve(r) + self._more(r))
-
-    def solved(self, r: Array) -> tuple[Array, float]:
-        """One solve, and what the space adds."""
-        z = self.items.solve(r)
-        return aligned(z + self._more(r)), dot(r, z)
 
     def image(self, r: Array) -> Image:
         """A product with B_Q for what the space adds."""
@@ -133,12 +104,7 @@ class Eased:
         """Solved with these blocks."""
         return self.items.solve(aligned(r), self.blocks)
 
-    def solved(self, r: Array) -> tuple[Array, float]:
-        """One solve, with these blocks in the second as well."""
-        z = self(r)
-        return z, dot(r, z)
-
     def image(self, r: Array) -> Image:
         """A product with B_Q."""
-        z, plain = self.solved(r)
-        return z, self.items.times(z), plain
+        z = self(r)
+        return z, self.items.times(z), dot(r, z)

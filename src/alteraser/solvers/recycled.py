@@ -41,8 +41,6 @@ class Recycled:
     """Estimates the least eigenvalue of B⁻¹S, see ``linalg.ahead``"""
     next: float
     """The same among what is not in W"""
-    ratio: float | None = None
-    """‖·‖²_B / ‖·‖² where there is least curvature, where the next solve cannot tell"""
 
     def at_least(self, spectrum: float) -> Recycled:
         """After a solve with it that saw eigenvalues of M⁻¹S, which is B⁻¹S but for W, as small as

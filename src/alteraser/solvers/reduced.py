@@ -82,26 +82,8 @@ class ReducedSolution:
     bent: Pair | None
     """A direction of both sides in which L bends down, where one turned up"""
     last: SolveProgress
-    rest: Array
-    """What is left of r, (n, w)"""
     exact: bool
-    """Whether that is nothing"""
-
-    def after(self, begun: ReducedSolution) -> ReducedSolution:
-        """With what a solve before had found, whose rest this one began with."""
-        return replace(
-            self,
-            items=begun.items + self.items,
-            last=replace(
-                self.last,
-                products=begun.last.products + self.last.products,
-                fallen=begun.last.fallen * self.last.fallen,
-            ),
-        )
-
-    def having_taken(self, products: int) -> ReducedSolution:
-        """The same with so many products more to its account."""
-        return replace(self, last=replace(self.last, products=self.last.products + products))
+    """Whether nothing is left of r"""
 
 
 @dataclass(frozen=True)
@@ -135,11 +117,11 @@ def conjugate(
     """
 
     def image(r: Array) -> Image:
-        if not (level and rotations):
-            return M.image(r)
-        z, plain = M.solved(r)
-        z = aligned(rotations.off(z))
-        return z, S.items.times(z), plain
+        z, B_z, plain = M.image(r)
+        if level and rotations:
+            z = aligned(rotations.off(z))
+            B_z = S.items.times(z)
+        return z, B_z, plain
 
     r = rotations.off(right) if rotations else right
     z, B_z, plain = image(r)
@@ -190,7 +172,7 @@ def conjugate(
             left=_root(sum(gains[-DELAY:]), energy),
             ahead=told.ahead.length,
         )
-    return ReducedSolution(users, x, bent, now, r, rz <= 0.0)
+    return ReducedSolution(users, x, bent, now, rz <= 0.0)
 
 
 def _root(part: float, whole: float) -> float:

@@ -149,25 +149,20 @@ def weak_directions(P: Array, Q: Array, count: int) -> Array:
 
 
 def discarded_directions(
-    users: OneSide,
-    items: OneSide,
-    count: int,
-    start: Array | None = None,
-    *,
-    scales: tuple[Array, Array] | None = None,
-    steps: int = COLD,
+    users: OneSide, items: OneSide, count: int, start: Array | None = None
 ) -> Array:
     """Right singular vectors of the scaled residuals with the largest singular values, off Q; (n,
     count), unit columns.
 
     By a block Krylov method (Musco & Musco, NIPS 2015), roughly: the space need not be exact to
-    serve. ``scales`` of either side, (rows, 1), are those of the ridge if not given; from a random
-    start it takes ``steps``.
+    serve.
     """
     Q = items.x
     dtype = Q.dtype
-    if scales is None:
-        scales = _scales(users), _scales(items)
+    scales = [
+        1.0 / np.sqrt(np.maximum(ridge, ridge.max() * DEAD))[:, None]
+        for ridge in (users.side.ridge, items.side.ridge)
+    ]
     kept = _span(Q / scales[1])
 
     def onward(X: Array) -> Array:
@@ -179,6 +174,7 @@ def discarded_directions(
 
     if start is None:
         start = np.random.default_rng(0).standard_normal((Q.shape[0], count)).astype(dtype)
+        steps = COLD
     else:
         start, steps = start / scales[1], WARM
     start[items.empty] = 0  # rows that stay at zero
@@ -195,12 +191,6 @@ def discarded_directions(
     _, vectors = np.linalg.eigh((images.T @ images).astype(np.float64))
     found = scales[1] * (basis @ vectors[:, : -count - 1 : -1].astype(dtype))
     return np.asarray(found / np.linalg.norm(found, axis=0), dtype=dtype)
-
-
-def _scales(side: OneSide) -> Array:
-    """1/√(λρ) of every row, (rows, 1)."""
-    ridge = side.side.ridge
-    return np.asarray(1.0 / np.sqrt(np.maximum(ridge, ridge.max() * DEAD))[:, None])
 
 
 def galerkin(
@@ -261,7 +251,7 @@ def galerkin(
         coupled += mixed + mixed.transpose(2, 3, 0, 1)
     across = items.side
     observed = csr_array(
-        (observed_weights(across), across.indices, across.indptr), shape=(across.rows, side.rows)
+        (_weights(across), across.indices, across.indptr), shape=(across.rows, side.rows)
     )
     gram = right.T @ across.gram(P) @ right
     inner = observed @ _outer(seen, seen) + across.own[:, None] * gram.ravel()[None].astype(P.dtype)
@@ -284,7 +274,7 @@ def _span(x: Array) -> Array:
     return np.asarray(wide @ (vectors[:, alive] / np.sqrt(sizes[alive])), dtype=x.dtype)
 
 
-def observed_weights(side: Side) -> Array:
+def _weights(side: Side) -> Array:
     """ω = c − w₀ a b of every interaction of a side."""
     missing = np.repeat(side.missing_weight * side.own, side.counts)
     if side.other.size:
