@@ -77,10 +77,12 @@ def running(opened: Service, outside: Outside | None = None) -> Iterator[Site]:
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
     thread.start()
     address = f"http://127.0.0.1:{sock.getsockname()[1]}"
-    with httpx.Client(base_url=address, follow_redirects=True, timeout=60) as client:
-        yield Site(opened, client, opened.state.folders.admin_key.read_text().strip())
-    server.should_exit = True
-    thread.join()
+    try:
+        with httpx.Client(base_url=address, follow_redirects=True, timeout=60) as client:
+            yield Site(opened, client, opened.state.folders.admin_key.read_text().strip())
+    finally:  # a test that fails must not leave a thread that keeps the process alive
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture

@@ -17,11 +17,16 @@ from alteraser.cli.main import main
 from alteraser.client import Client
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.runtime.durable import watched
+from alteraser.service.opendsr import Processor
+from alteraser.service.outbound import Hosts
+from alteraser.service.outside import Outside
 
 from . import several
+from .certificates import Authority
 from .conftest import Service
 from .several import person
 from .test_http import Site, running
+from .test_opendsr import DOMAIN, hashed
 from .test_several import held, names
 
 PARTS = ("features", "contexts", "relations")
@@ -289,3 +294,35 @@ def test_what_is_held_is_in_memory_as_on_the_disk(site: Site) -> None:
     """Sources are tables, so that the files of a version that is gone are needed by nobody."""
     found = held(site.service)
     assert {type(x.path).__name__ for x in found.sources.relations} == {"Table"}
+
+
+@pytest.mark.parametrize("form", ["sha256", "md5"])
+def test_hashed_identities_of_whoever_the_state_knows(
+    world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    """Of purchases, of views alone, of features alone, and of views that nothing is learned from
+    yet."""
+    shutil.copytree(world, tmp_path / "world")
+    monkeypatch.chdir(tmp_path / "world")
+    opened = Service(tmp_path / "world" / "state")
+    processor = Processor(DOMAIN, *Authority(tmp_path).issue(DOMAIN))
+    wanted = [person(1), person(several.PEOPLE), "cold", "newcomer"]
+    with running(opened, Outside(Hosts([]), processor)) as site:
+        views = {"relation": "views", "interactions": [{"user": "newcomer", "item": 3}]}
+        answer = site.client.post("/v1/interactions", json=views, headers=site.headers())
+        assert answer.status_code == 202, answer.text
+        sent = hashed(*wanted, "nobody", form=form)
+        answer = site.client.post("/v2/requests", json=sent, headers=site.headers())
+        assert answer.status_code == 201, answer.text
+        assert names_of(wanted[:3], names(opened)) == set(wanted[:3])
+        opened.work()
+        assert not names_of(wanted, names(opened))
+        (shown,) = site.get("/v1/requests").json()["requests"]
+        assert (shown["status"], shown["counts"]["asked"]) == ("completed", 5)
+        assert shown["counts"]["absent"] == 1
+    opened.close()
+
+
+def names_of(wanted: list[str], found: Any) -> set[str]:
+    """Who of ``wanted`` is named by anything in ``found``."""
+    return {who for who in wanted if any(who in name[2:] for name in found)}

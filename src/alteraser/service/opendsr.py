@@ -30,8 +30,6 @@ from fastapi import FastAPI, Request, Response
 from sqlalchemy import Connection, select
 from starlette.concurrency import run_in_threadpool
 
-from alteraser.data.interactions import Interactions
-from alteraser.data.side.given import USER
 from alteraser.errors import AltEraserError, InvalidInput, NotFound
 from alteraser.ledger import bodies, ingests, requests, states, subscriptions
 from alteraser.ledger.asked import Asked, Declared, asked
@@ -259,7 +257,7 @@ def _known(api: OutboundApi, users: HashedUsers, wanted: HashedId) -> Id | None:
     yet.
     """
     version = api.serving.current()
-    found = users.whose(version.id, lambda: version.model.users.ids, wanted)
+    found = users.whose(version.id, lambda: erasing.people(version.held), wanted)
     if found is not None:
         return found
     with api.state.database.reading() as connection:
@@ -268,10 +266,7 @@ def _known(api: OutboundApi, users: HashedUsers, wanted: HashedId) -> Id | None:
         return None
 
     def ids() -> pa.Array:
-        whole = erasing.learned(version.held, added_rows(api.state, version, files))
-        return (
-            whole.users.ids if isinstance(whole, Interactions) else whole.given.entities[USER].ids
-        )
+        return erasing.people(erasing.learned(version.held, added_rows(api.state, version, files)))
 
     return users.whose(" ".join((version.id, *files)), ids, wanted)
 

@@ -14,6 +14,7 @@ from alteraser.service.erasing.questions import (
     erase,
     find,
     learned,
+    people,
     stopping,
 )
 from alteraser.service.erasing.several import going
@@ -25,6 +26,7 @@ __all__ = [
     "find",
     "going",
     "learned",
+    "people",
     "stopping",
     "there_already",
 ]

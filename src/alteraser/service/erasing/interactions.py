@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from alteraser.data.events import Events
 from alteraser.data.interactions import Interactions
@@ -22,6 +23,7 @@ from alteraser.service.erasing.questions import (
     erase,
     find,
     learned,
+    people,
     worked,
 )
 from alteraser.verbs.forget import forget
@@ -171,6 +173,11 @@ def there_already(mine: Interactions, data: Interactions) -> Mask:
     near = np.isin(have[0], columns[0])
     there = set(map(tuple, np.stack(have, axis=1)[near].tolist()))
     return np.array([tuple(row) in there for row in np.stack(columns, axis=1).tolist()], bool)
+
+
+@people.register(Interactions)
+def _people(data: Interactions) -> pa.Array:
+    return data.users.ids
 
 
 @learned.register(Interactions)

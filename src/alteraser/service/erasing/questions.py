@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from alteraser.engines.store.version import Content, Version
 from alteraser.errors import Interrupted
@@ -43,6 +44,12 @@ def find(held: Any, requests: Sequence[Asked], *, times: Any = None) -> FoundInD
 @singledispatch
 def learned(held: Any, added: Sequence[Any]) -> Any:
     """What a version holds with what was added; what is there already stays as it is."""
+    raise NotImplementedError(type(held).__name__)
+
+
+@singledispatch
+def people(held: Any) -> pa.Array:
+    """The ids of all users of whom a version holds anything."""
     raise NotImplementedError(type(held).__name__)
 
 

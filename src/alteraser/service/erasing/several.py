@@ -14,6 +14,7 @@ import pyarrow as pa
 from alteraser.data.side.deletion import Left
 from alteraser.data.side.given import ITEM, USER
 from alteraser.data.side.holding import Addition, HeldSources
+from alteraser.data.side.links import union
 from alteraser.data.side.parts import Lookup, Parts, Places, shared, together
 from alteraser.engines.store.changes import compare
 from alteraser.engines.store.version import Content, Version
@@ -25,6 +26,7 @@ from alteraser.service.erasing.questions import (
     erase,
     find,
     learned,
+    people,
     worked,
 )
 from alteraser.verbs.relational.deleting import of_rest
@@ -98,6 +100,15 @@ def places_of(lookup: Lookup, asked: Asked) -> list[Places]:
             for found in lookup.values(table, feature, asked.of)
         ]
     return lookup.said(names)
+
+
+@people.register(HeldSources)
+def _people(held: HeldSources) -> pa.Array:
+    """Those of relations, and those of whom features alone are known."""
+    ids, known = held.given.entities[USER], held.given.attributes.get(USER)
+    if known is None:
+        return ids.ids
+    return union([(ids, "users"), (known.entities.ids, "users with features")]).ids
 
 
 @learned.register(HeldSources)
