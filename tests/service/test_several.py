@@ -194,20 +194,25 @@ def test_everything_goes_only_as_far_as_a_model_is_left(service: Service) -> Non
     assert service.state.load_serving().id == before
 
 
-@pytest.mark.parametrize("emptied", ["views", "age", "kg"])
+@pytest.mark.parametrize("emptied", ["views", "age", "kg", "genre"])
 def test_a_source_of_which_nothing_is_left(emptied: str, service: Service) -> None:
     """It is none any more; the version is whole, and goes on."""
     bodies = {
         "views": [{"users": [person(n) for n in range(several.PEOPLE + 2)], "from": "views"}],
         "age": [{"attributes": ["user:age"]}, {"attributes": ["user:job"]}],
         "kg": [{"items": list(range(several.THINGS)), "from": "kg"}],
+        "genre": [{"attributes": ["item:genre"]}],
     }
     for body in bodies[emptied]:
         service.send(body)
         service.work()
-    sources = service.state.load_serving().document["data"]["sources"]
-    if emptied == "age":
-        assert sources["user features"]["rows"] == 0
+    version = service.state.load_serving()
+    files, sources = version.folder, version.document["data"]["sources"]
+    line = ["verify", f"{files}/model", "--data", f"{files}/interactions.parquet"]
+    assert main([*line, "--setup", f"{files}/setup.toml", "-q"]) == 0
+    if emptied in ("age", "genre"):
+        table = "user" if emptied == "age" else "item"
+        assert sources[f"{table} features"]["rows"] == 0
     else:
         assert f"relation {emptied}" not in sources
         with pytest.raises(InvalidInput, match=f"there is no relation {emptied}; there are data"):

@@ -183,7 +183,13 @@ def several(
         settings = LinearSetup(**chosen)
     with screen.phase("read", f"reading {data}"):
         sheet = Sheet.read(data, reading, every_column=bool(sources.contexts))
-        return settings, read_given(sheet, sources), reading
+        given_data = read_given(sheet, sources)
+        for found in given_data.attributes.values():
+            if not found.entities.ids.size:
+                raise InvalidInput(
+                    f"{found.name}: it has no rows, so nothing is known of anybody; leave it out"
+                )
+        return settings, given_data, reading
 
 
 def _check_file(file: SetupFile, path: Path) -> None:

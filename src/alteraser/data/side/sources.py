@@ -247,7 +247,11 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
             raise InvalidInput(
                 f"{found.name}: there is no table {table}; there are {', '.join(given.entities)}"
             )
-        if not (found.entities.ids.rows_of(given.entities[table].ids, found.name) >= 0).any():
+        none = not found.entities.ids.size  # all that was known is forgotten: a file without rows
+        if (
+            not none
+            and not (found.entities.ids.rows_of(given.entities[table].ids, found.name) >= 0).any()
+        ):
             raise InvalidInput(
                 f"{found.name}: none of its {found.entities.ids.size:,} ids is one of table "
                 f"{table} in the data. Write ids as in the data"
