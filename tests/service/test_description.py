@@ -66,5 +66,7 @@ def test_no_call_is_a_fault_of_ours(
                 called()
             except Unsatisfiable:  # a call that nothing can be wrong with
                 continue
-    assert seen[200] + seen[202] > 0
-    assert seen[400] > 0
+    if step == 1:  # a share may have operations alone on requests that nobody made: 404
+        assert seen[200] + seen[202] > 0
+        assert seen[400] > 0
+    assert seen.total() > examples
