@@ -12,6 +12,7 @@ from conftest import Run
 
 from alteraser.cli import bench
 from alteraser.errors import InvalidInput
+from alteraser.runtime import extras
 
 
 @pytest.mark.parametrize("name", bench.EXPERIMENTS)
@@ -44,6 +45,15 @@ def test_one_that_is_not_installed_is_said_where_to_find(
     code, _, err = run("bench kernels")
     assert code == 9
     assert "bench kernels measures AltEraser itself; it comes with the source" in err
+
+
+def test_what_needs_an_extra_says_so_before_it_works(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(extras, "find_spec", lambda package: None)
+    code, out, err = run("bench linear --bpr")
+    assert (code, out) == (9, "")
+    assert "bench linear --bpr needs torch, which is not installed; run: pip install" in err
 
 
 def test_the_list_imports_none_of_them() -> None:

@@ -14,6 +14,7 @@ from alteraser.bench.linear.features import features
 from alteraser.bench.linear.lightgcn import lightgcn
 from alteraser.bench.linear.relations import relations
 from alteraser.errors import InvalidInput
+from alteraser.runtime.extras import require
 
 CASES = {
     "lightgcn": lightgcn,
@@ -92,6 +93,8 @@ def linear(
     """
     if case not in NAMES:
         raise InvalidInput(f"--case {case!r}: there are {', '.join(NAMES)}")
+    if beside:
+        require("torch", "torch", "bench linear --bpr")
     asked = Case(
         factors=factors,
         layers=tuple(int(x) for x in numbers(layers, "--layers")),
