@@ -100,9 +100,40 @@ def test_slow_directions_are_where_the_hessian_is_small_and_make_runs_shorter() 
     assert np.all(np.diff(space.values) >= 0)
     H = matrix(problem, point)
     slow = [space.left @ w.reshape(space.left.shape[1], -1) @ space.right.T for w in space.slow.T]
+    values = space.values[: len(slow)]
+    assert values[-1] > 0.5  # where a gain of the wrong sign would show
+    found = [[v.ravel() @ H @ w.ravel() for w in slow] for v in slow]
+    np.testing.assert_allclose(found, np.diag(values), atol=1e-4)
+    assert np.linalg.eigvalsh(space.gain)[0] > -1e-9 * np.linalg.norm(space.gain)
     least = np.linalg.eigvalsh(H)[-1]
     for w in slow:
         assert w.ravel() @ H @ w.ravel() < 0.7 * least * np.vdot(w, w)
+
+
+def test_discarded_directions_are_eigenvectors_of_the_smoothed_errors() -> None:
+    """The largest beyond the embedding's own, which have the eigenvalue λ at an optimum, against
+    the dense matrix.
+    """
+    problem = on_a_graph(4, 2, ridge=0.4, rank=3)
+    point = minimize(problem, problem.random(0), NEAR, threads=1).point
+    relation, walk = problem.relations[0], common_walk(problem, "node")
+    assert walk is not None
+    space = slow_space(problem, point, relation, walk, 14, 1)
+    assert space is not None
+    (E,) = point.tables.values()
+    S = walk.apply(np.eye(len(E)))
+    X, Z = (S @ E)[:14], (S @ E)[14:]
+    R = 0.1 * (X @ Z.T)  # missing cells
+    seen = np.repeat(np.arange(14), np.diff(relation.cells.indptr)), relation.cells.indices
+    R[seen] = (X @ Z.T)[seen] - 1.0
+    between = np.block([[np.zeros((14, 14)), -R], [-R.T, np.zeros((len(Z), len(Z)))]])
+    whole = S @ between @ S
+    np.testing.assert_allclose(whole @ E, 0.4 * E, atol=1e-3)
+    off = np.eye(len(E)) - E @ np.linalg.pinv(E)
+    largest = np.linalg.eigvalsh(off @ whole @ off)[::-1]
+    found = space.left[:, -space.discarded :]
+    quotients = np.einsum("ij,ij->j", found, whole @ found)
+    np.testing.assert_allclose(quotients, largest[: space.discarded], rtol=0.1)
 
 
 def test_with_everything_in_it_runs_end_where_they_did() -> None:
