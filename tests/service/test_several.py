@@ -109,6 +109,10 @@ RESTS: dict[str, tuple[dict[str, Any], Callable[[tuple[Any, ...]], bool]]] = {
         {"user": person(2), "since": several.START + 3_600 * 50},
         lambda x: x[0] == "row" and x[2] == person(2) and x[-1] >= several.START + 3_600 * 50,
     ),
+    "window from": (
+        {"user": person(2), "since": several.START + 3_600 * 50, "from": "views"},
+        lambda x: x[1:3] == ("views", person(2)) and x[-1] >= several.START + 3_600 * 50,
+    ),
 }
 
 
