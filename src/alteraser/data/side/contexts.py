@@ -100,14 +100,8 @@ def _whole(name: str, column: pa.ChunkedArray) -> Words:
     kind = column.type
     if pa.types.is_nested(kind):
         raise InvalidInput(f"--context {name}: a row has one word, the column holds {kind}")
-    array = column.cast(pa.string()) if not pa.types.is_dictionary(kind) else column
-    if pa.types.is_dictionary(kind):
-        array = column.cast(kind.value_type).cast(pa.string())
-    lists = pa.chunked_array(
-        [
-            pa.ListArray.from_arrays(pa.array(np.arange(len(chunk) + 1), pa.int32()), chunk)
-            for chunk in array.chunks
-        ],
-        pa.list_(pa.string()),
-    )
-    return words(name, lists)
+    lists = [
+        pa.ListArray.from_arrays(pa.array(np.arange(len(chunk) + 1), pa.int32()), chunk)
+        for chunk in column.chunks
+    ]
+    return words(name, pa.chunked_array(lists, pa.list_(kind)))

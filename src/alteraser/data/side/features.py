@@ -221,14 +221,17 @@ def kind_of(column: pa.ChunkedArray, name: str, where: Where) -> Kind:
         return "category" if pc.count_distinct(column).as_py() <= FEW else "number"
     if is_text(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind) or _is_list(kind):
         return "category"
-    raise InvalidInput(
+    said = (
         f"{where(0)}, column {name!r}: {kind} is no feature: give words, lists of words, or numbers"
     )
+    if pa.types.is_temporal(kind):
+        said += f" (such as a year), or say {name}=category to take every date for a word"
+    raise InvalidInput(said)
 
 
 def words(name: str, column: pa.ChunkedArray) -> Words:
-    """Words as they are, or between ``|``, or in lists; empty ones are none. A word that an entity
-    has twice counts once.
+    """Words as they are, or between ``|``, or in lists; empty ones and NaN are none. A word that an
+    entity has twice counts once.
     """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
@@ -236,8 +239,8 @@ def words(name: str, column: pa.ChunkedArray) -> Words:
         array = array.dictionary_decode()
     if not _is_list(array.type):
         none = pa.array([], pa.list_(pa.string()))
-        array = pc.split_pattern(_text(array), BETWEEN) if len(array) else none
-    rows, flat = pc.list_parent_indices(array), pc.list_flatten(array)
+        array = pc.split_pattern(_text(_nothing_for_nan(array)), BETWEEN) if len(array) else none
+    rows, flat = pc.list_parent_indices(array), _nothing_for_nan(pc.list_flatten(array))
     text = pc.utf8_trim_whitespace(_text(flat))
     kept = pc.fill_null(pc.greater(pc.utf8_length(text), 0), False)
     coded = Coded(*IdMap.build(text.filter(kept)))
@@ -252,6 +255,13 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )
+
+
+def _nothing_for_nan(array: pa.Array) -> pa.Array:
+    """NaN is how libraries write that a number is missing, not a word."""
+    if not pa.types.is_floating(array.type):
+        return array
+    return pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array)
 
 
 def _text(array: pa.Array) -> pa.Array:

@@ -195,8 +195,9 @@ def blocks_from(
             if entry["ids"] is None:
                 ids = users if table == USER else items
             else:
-                kind = pa.string() if entry["ids"] and isinstance(entry["ids"][0], str) else None
-                array = pa.array(entry["ids"], kind or pa.int64())
+                # words are text, also where none is left; ids are what they were
+                text = entry["sort"] != "entity" or isinstance((entry["ids"] or [0])[0], str)
+                array = pa.array(entry["ids"], pa.string() if text else pa.int64())
                 ids = IdMap(array, np.arange(len(array), dtype=np.int64), len(array))
             scale = None if entry["scale"] is None else (entry["scale"][0], entry["scale"][1])
             start = blocks[-1].stop if blocks else 0
