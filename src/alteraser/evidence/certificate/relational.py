@@ -145,7 +145,7 @@ def _certify(
         tell("the model from before", 0.9)
         old, push = plain.gradient(before)
         moved = float(np.linalg.norm(rotated_onto(problem, point, before) - before.vector))
-        checks += _after(limits, gradient, push, influence(eta, moved, size), exact=eta == 0.0)
+        checks += _after(limits, gradient, push, influence(eta, moved, size), eta <= STORED * size)
     passed = all(check.passed for check in checks)
     kind: Class = "C" if passed else "D"
     said = sentence(kind, eta if passed else None, eta / size if passed and size else None)
@@ -165,14 +165,17 @@ def _certify(
 
 
 def _after(
-    limits: Limits, gradient: Float64, push: Float64, iota: float, *, exact: bool
+    limits: Limits, gradient: Float64, push: Float64, iota: float, floor: bool
 ) -> list[Check]:
-    """What must hold beside the model from before; ``exact``: no step from the model is longer than
-    nothing in float64, so how its gradient compares with another says nothing (both models are zero
-    throughout, where λ outweighs the data).
+    """What must hold beside the model from before; ``floor``: no step from the model to an optimum
+    is longer than storing it in float32 would move it. Where what went bore on nothing, the model
+    from before was there as well, and how their gradients compare says nothing.
     """
     left = float(np.linalg.norm(gradient)) / max(float(np.linalg.norm(push)), 1e-300)
-    floor = exact or float(np.linalg.norm(push)) == 0.0 or left <= limits.residual
+    small = left <= limits.residual
+    meaning = "of the old model's gradient on the remaining data"
+    if floor and not small:
+        meaning += "; the model is at an optimum whatever it is"
     return [
         Check(
             "influence",
@@ -185,8 +188,8 @@ def _after(
             "residual",
             left,
             limits.residual,
-            floor,
-            "of the old model's gradient on the remaining data",
+            small or floor,
+            meaning,
         ),
     ]
 
