@@ -83,12 +83,14 @@ def dry_run(screen: Screen, asked: ForgetRequest, found: Deletion, planned: Any)
         "users_touched": users,
         "items_touched": items,
         "users_erased_whole": emptied,
+        **found.said,
         "seconds": screen.timing(),
     }
     rows = [
         ("would forget", f"{found.forgotten:,} of {before:,} interactions"),
         *selecting.gone_rows(found),
         ("of", f"{users:,} users ({emptied:,} of them whole) and {items:,} items"),
+        *selecting.beside_rows(found),
         *selecting.rows(found, None, verbose=asked.talk.verbose),
         *unrated_rows(found.data),
     ]

@@ -451,3 +451,20 @@ def added_rows(found: Deletion) -> list[tuple[str, str]]:
             )
         )
     return rows
+
+
+def beside_rows(found: Deletion) -> list[tuple[str, str]]:
+    """What goes of the sources beside DATA, and what of the request is in none of them."""
+    said = found.said
+    return [
+        *(
+            (f"of {name}", f"{count:,} row(s)")
+            for name, count in said.get("rows_forgotten", {}).items()
+            if name != "data"
+        ),
+        *(
+            (f"of {name}", f"{count:,} value(s)")
+            for name, count in said.get("values_forgotten", {}).items()
+        ),
+        *(("matched nothing", name) for name in said.get("not_found", ())),
+    ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.cli import foreign_options, inputs
+from alteraser.cli import foreign_options, inputs, selecting
 from alteraser.cli.ours import Ours
 from alteraser.cli.relational.sources import load
 from alteraser.cli.subject import Rows
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
     from alteraser.data.deletion import Deletion
     from alteraser.data.selection import Selection
     from alteraser.data.sheet import Sheet
+    from alteraser.data.side.given import Given
     from alteraser.data.side.links import Links
+    from alteraser.data.side.named import Named
     from alteraser.data.side.sources import Sources
     from alteraser.models.relational.composite import CompositeModel
     from alteraser.verbs.erasure import Erasure
@@ -95,15 +98,12 @@ class Composite(Linear):
         from alteraser.data.selection import Selection, Window
 
         wanted, forget_set = self.asked.wanted, self.asked.forget_set
-        if wanted.from_ is not None and forget_set is not None:
-            return _of_relation(forget_set, wanted)
-        if wanted.from_ is not None:
+        _check_parts(wanted)
+        if wanted.from_ is not None and forget_set is None:
             found = Selection(window=Window(wanted.since, wanted.end))
             return found.of_users(wanted.user) if wanted.user else found
-        if wanted.attributes and forget_set is not None:
-            table = inputs.read_forget(forget_set, self.reading, whole_users=True)
-            return Selection(table.users)
-        if forget_set is None and not wanted.window:
+        elsewhere = wanted.from_ not in (None, "data") or wanted.attributes
+        if elsewhere or (forget_set is None and not wanted.window):
             return Selection(items=self.model.items.ids.slice(0, 0))
         return super().selection()
 
@@ -125,6 +125,8 @@ class Composite(Linear):
         request, lying = self._request(selection), main_links(sheet, self.sources.contexts)
         whole = self._whole(lying, request.selection)
         given = read_given(sheet, self.sources, whole)
+        if self.asked.forget_set is not None and self.asked.wanted.from_ not in (None, "data"):
+            request = replace(request, rows=self._rows(self.asked.forget_set, given))
         return match(self.model, request, given, self.asked.wanted.matching(), lying=lying)
 
     def _whole(self, main: Links, selection: Selection | None) -> Links:
@@ -152,16 +154,47 @@ class Composite(Linear):
         attributes = tuple(_pair(text, ":", "--attributes") for text in wanted.attributes or ())
         entities = tuple(_pair(text, "=", "--entity") for text in wanted.entity or ())
         if attributes:
-            return Request(entities=entities, attributes=attributes, of=self._whose(selection))
+            return Request(entities=entities, attributes=attributes, of=self._whose(attributes))
         named = selection.table.num_rows > 0 or selection.window is not None
         return Request(selection if named else None, wanted.from_ or "data", entities)
 
-    def _whose(self, selection: Selection) -> tuple[Any, ...] | None:
-        """Whose attributes are meant: those in FORGET, or of ``--user``; None: everybody's."""
+    def _rows(self, path: Path, given: Given) -> tuple[Named, ...]:
+        """The rows of another relation that FORGET names."""
+        from alteraser.data.selection import Window
+        from alteraser.data.side.named import asked_of, within
+
         wanted = self.asked.wanted
-        if self.asked.forget_set is not None and selection.users is not None:
-            return tuple(selection.users.to_pylist())
-        return tuple(wanted.user) if wanted.user else None
+        window = Window(wanted.since, wanted.end) if wanted.window else None
+        columns = {"user": self.reading.user_column, "item": self.reading.item_column}
+        found = asked_of(wanted.from_ or "", given, self.sources, columns).read(
+            path, heads=not wanted.whole_items, tails=not wanted.whole_users
+        )
+        return tuple(within(one, window, wanted.user) for one in found)
+
+    def _whose(self, attributes: tuple[tuple[str, str], ...]) -> tuple[Any, ...] | None:
+        """Whose attributes are meant: those in FORGET, or of ``--user``; None: everybody's."""
+        from alteraser.data.readers import identifiers, plain
+        from alteraser.data.side.attributes import read_with_ids
+
+        wanted, path, tables = self.asked.wanted, self.asked.forget_set, dict(attributes)
+        if path is None and not wanted.user:
+            return None
+        table = next(iter(tables))
+        if len(tables) > 1:
+            raise InvalidInput(
+                f"--attributes of {' and '.join(tables)} with {'--user' if path is None else path}:"
+                " these are ids of one of them; ask for one after the other"
+            )
+        if path is None:
+            if table != "user":
+                raise InvalidInput(
+                    f"--user says whose, and --attributes {table}:{tables[table]} is of a {table}: "
+                    f"give FORGET, a table with {table}_id, or leave --user out for all of them"
+                )
+            return tuple(wanted.user or ())
+        own = {"user": self.reading.user_column, "item": self.reading.item_column}
+        raw, column = read_with_ids(path, (own.get(table, f"{table}_id"), f"{table}_id", table), "")
+        return tuple(plain(identifiers(raw.table[column], column, raw.where)).to_pylist())
 
     def check_asked(self) -> None:
         """It knows them all."""
@@ -187,16 +220,7 @@ class Composite(Linear):
 
     def standing(self, erasure: Erasure[Any]) -> Rows:
         """Also what went of each source."""
-        rows = [
-            (f"of {name}", f"{count:,} row(s)")
-            for name, count in erasure.details["rows_forgotten"].items()
-            if name != "data"
-        ]
-        rows += [
-            (f"of {name}", f"{count:,} value(s)")
-            for name, count in erasure.details["values_forgotten"].items()
-        ]
-        rows += [("matched nothing", name) for name in erasure.details["not_found"]]
+        rows = selecting.beside_rows(erasure.deletion)
         return [*rows, *super().standing(erasure), *self._still_there(erasure)]
 
     def _still_there(self, erasure: Erasure[Any]) -> Rows:
@@ -215,6 +239,23 @@ class Composite(Linear):
         ]
 
 
+def _check_parts(wanted: Any) -> None:
+    """InvalidInput for parts of a request that would leave another one of them unsaid."""
+    if not wanted.attributes:
+        return
+    what = f"--attributes {wanted.attributes[0]}"
+    if wanted.from_ is not None:
+        raise InvalidInput(
+            f"{what} with --from {wanted.from_}: what is known of somebody is no row of a "
+            "relation; ask for one after the other"
+        )
+    if wanted.window:
+        raise InvalidInput(
+            f"{what} with a window of time (--since, --until, --older-than): what is known of "
+            "somebody has no times; ask for one after the other"
+        )
+
+
 def _pair(text: str, between: str, option: str) -> tuple[str, str]:
     first, found, second = text.rpartition(between) if between == ":" else text.partition(between)
     if not (first and found and second):
@@ -223,32 +264,3 @@ def _pair(text: str, between: str, option: str) -> tuple[str, str]:
             + ("TABLE:FEATURE, such as user:age" if between == ":" else "TABLE=ID, such as user=42")
         )
     return first, second
-
-
-def _of_relation(path: Path, wanted: Any) -> Selection:
-    """FORGET as rows of a relation: two columns of ids, head and tail, or one of them."""
-    from alteraser.data.readers import Hints, WantedColumns, identifiers, plain, read_raw
-    from alteraser.data.selection import Selection, Window
-
-    names = ("head", "tail", "user_id", "item_id")
-    raw = read_raw(path, WantedColumns(None, frozenset(names), Hints(("user_id", "item_id"))))
-    columns = raw.table.column_names
-
-    def ids(name: str) -> Any:
-        return plain(identifiers(raw.table[name], name, raw.where))
-
-    window = Window(wanted.since, wanted.end) if wanted.window else None
-    for head, tail in (("head", "tail"), ("user_id", "item_id")):
-        if head in columns or tail in columns:
-            heads, tails = (ids(x) if x in columns else None for x in (head, tail))
-            if wanted.whole_users:
-                tails = None
-            if wanted.whole_items:
-                heads = None
-            return Selection(heads, tails, window)
-    if len(columns) < 2:
-        raise InvalidInput(
-            f"{path}: --from {wanted.from_} needs the two ids of every row: its columns are "
-            f"{', '.join(columns)}; name them head and tail (one of them alone: all rows of it)"
-        )
-    return Selection(ids(columns[0]), ids(columns[1]), window)

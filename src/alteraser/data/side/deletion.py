@@ -18,6 +18,7 @@ from alteraser.data.interactions import Removal
 from alteraser.data.selection import Selection
 from alteraser.data.side.features import Words
 from alteraser.data.side.given import MAIN, Given
+from alteraser.data.side.named import Named, unknown
 from alteraser.data.side.parts import owner_of
 from alteraser.errors import InvalidInput, NotFound
 
@@ -37,6 +38,8 @@ class Request:
     """(table, feature)"""
     of: tuple[Any, ...] | None = None
     """Ids of whose attributes; None: everybody's"""
+    rows: tuple[Named, ...] = ()
+    """Rows of further relations, as a table of them names them"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +112,9 @@ def left(given: Given, request: Request) -> Left:
     masks = {x.name: np.ones(len(x), bool) for x in given.links}
     unmatched, rest = pa.table({}), given
     if request.selection is not None:
-        unmatched = _rows(given, request, masks)
+        unmatched = _rows(given, Named(request.selection, request.relation), masks)
+    if request.rows:
+        unmatched = _of_others(given, request.rows, masks)
     missed = []
     for table, name in request.entities:
         rest, found = _entity(rest, masks, table, name)
@@ -145,18 +150,13 @@ def left(given: Given, request: Request) -> Left:
     return found_left
 
 
-def _rows(given: Given, request: Request, masks: dict[str, Array]) -> pa.Table:
-    """Take out the rows that the selection names; returns its entries that named none."""
-    links = [x for x in given.links if request.relation in (x.name, x.group)]
-    if not links:
-        raise InvalidInput(
-            f"--from {request.relation}: there are "
-            f"{', '.join(dict.fromkeys(x.group for x in given.links))}"
-        )
-    selection = request.selection
-    assert selection is not None
+def _rows(given: Given, named: Named, masks: dict[str, Array]) -> pa.Table:
+    """Take out the rows that are named; returns the entries that named none."""
+    if not any(named.relation in (x.name, x.group) for x in given.links):
+        raise unknown(named.relation, given)
+    selection = named.selection
     matched = np.zeros(selection.table.num_rows, bool)
-    for one in links:
+    for one in filter(named.of, given.links):
         wanted = selection
         if wanted.window is not None:
             if one.times is None:
@@ -168,6 +168,15 @@ def _rows(given: Given, request: Request, masks: dict[str, Array]) -> pa.Table:
         masks[one.name] &= ~found
         matched |= hit
     return selection.table.filter(pa.array(~matched))
+
+
+def _of_others(given: Given, rows: tuple[Named, ...], masks: dict[str, Array]) -> pa.Table:
+    """``_rows`` of all of them, ids of whatever table as text."""
+    names, found = {"user_id": "head", "item_id": "tail"}, []
+    for one in rows:
+        table = _rows(given, one, masks)
+        found.append(pa.table({names[x]: table[x].cast(pa.string()) for x in table.column_names}))
+    return pa.concat_tables(found, promote_options="default")
 
 
 def _entity(given: Given, masks: dict[str, Array], table: str, name: str) -> tuple[Given, bool]:

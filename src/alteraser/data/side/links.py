@@ -60,6 +60,12 @@ class Links:
         """The name that was given: of ``kg/directed_by`` it is ``kg``."""
         return self.name.split("/")[0]
 
+    @property
+    def sort(self) -> str | None:
+        """Of triples: of ``kg/directed_by`` it is ``directed_by``."""
+        parts = self.name.split("/")
+        return parts[1] if len(parts) > 1 else None
+
     def keep(self, mask: Array) -> Links:
         """Rows for which ``mask`` (rows,) is true; ids that occur in none of them are gone."""
         return self.taken(np.flatnonzero(mask))

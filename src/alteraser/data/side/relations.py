@@ -59,8 +59,8 @@ def rows_of(
     raw = _raw(file)
     if set(TRIPLE) <= set(raw.table.column_names):
         only_once(raw, TRIPLE)
-        return _triples(file, raw, joins or {})
-    first, second = _pair(raw, file)
+        return triples_of(file, raw, joins or {})
+    first, second = pair_of(raw, file)
     only_once(raw, (first, second))
     tables = file.tables or tuple(_table(name) for name in (first, second))
     heads, tails = (
@@ -74,7 +74,7 @@ def rows_of(
 def read_used(file: RelationFile) -> pa.Table:
     """The columns of a file that say anything of the relation, all its rows."""
     raw = _raw(file)
-    names = TRIPLE if set(TRIPLE) <= set(raw.table.column_names) else _pair(raw, file)
+    names = TRIPLE if set(TRIPLE) <= set(raw.table.column_names) else pair_of(raw, file)
     only_once(raw, names)
     found = {name: plain(identifiers(raw.table[name], name, raw.where)) for name in names}
     moments = _times(raw)
@@ -117,7 +117,7 @@ def tables_of_graphs(links: Iterable[Links]) -> set[str]:
     return {table for one in triples for table in (one.source, one.target)}
 
 
-def _pair(raw: Raw, file: RelationFile) -> tuple[str, str]:
+def pair_of(raw: Raw, file: RelationFile) -> tuple[str, str]:
     """The two columns of ids: the first two, or those that are named after the tables. InvalidInput
     where there are no two.
     """
@@ -146,16 +146,17 @@ def _times(raw: Raw) -> Rows | None:
     return np.asarray(times(raw.table[TIME], TIME, raw.where).to_numpy())
 
 
-def _triples(
+def triples_of(
     file: RelationFile, raw: Raw, joins: Mapping[str, tuple[pa.Array, pa.Array]]
 ) -> list[Links]:
+    """The rows of a table of heads, relations and tails, by relation and tables."""
     sides = [plain(identifiers(raw.table[x], x, raw.where)) for x in ("head", "tail")]
     sorts = plain(identifiers(raw.table["relation"], "relation", raw.where)).cast(pa.string())
     every = np.ones(len(sorts), bool)
     source, target = file.tables or ("item", file.name)
     split = [{source: (sides[0], every)}, {target: (sides[1], every)}]
     if joins:
-        split = [_sides(side, file.name, joins) for side in sides]
+        split = [ids_by_table(side, file.name, joins) for side in sides]
     found, moments = [], _times(raw)
     for sort in pc.unique(sorts).sort().to_pylist():
         of_sort = pc.equal(sorts, sort).to_numpy(zero_copy_only=False)
@@ -178,7 +179,7 @@ def _triples(
     return found
 
 
-def _sides(
+def ids_by_table(
     ids: pa.Array,
     own: str,
     joins: Mapping[str, tuple[pa.Array, pa.Array]],
