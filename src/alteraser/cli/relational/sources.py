@@ -53,29 +53,31 @@ def shown(
     model: CompositeModel, sources: Sources, context: str | None, features: Path | None
 ) -> CompositeModel:
     """The model as lists are asked of it: in a context, with cold items, or of somebody new."""
+    from alteraser.data.readers import ReadingOptions
     from alteraser.data.side.attributes import read_attributes
     from alteraser.data.side.spec import FeatureFile, words_of
 
+    reading = model.reading or ReadingOptions()
+    columns = {"user": reading.user_column, "item": reading.item_column}
     for table, file in sources.features.items():
         if not model.settings.features.get(table):
             raise InvalidInput(
                 f"--{table}-features: the model was trained without features of {table}s, so it "
                 f"can say nothing by these; train with --{table}-features"
             )
-        known = read_attributes(file, table, f"{table}_id", option=f"--{table}-features")
-        if table == "item":
-            model = model.with_items(known)
-        elif table == "user":
-            model = model.with_users(known)
+        if table not in columns:
+            continue  # nobody is listed of a further table
+        known = read_attributes(file, table, columns[table], option=f"--{table}-features")
+        model = model.with_items(known) if table == "item" else model.with_users(known)
     if context is not None:
         model = model.in_context(words_of(context))
     if features is not None:
-        columns = {x.column: x.kind for x in model.settings.features.get("user", ())}
-        if not columns:
+        settled = {x.column: x.kind for x in model.settings.features.get("user", ())}
+        if not settled:
             raise InvalidInput(
                 "--features: the model was trained without features of users, so it can say "
                 "nothing of somebody it does not know; train with --user-features"
             )
-        file = FeatureFile(features, tuple(columns), tuple(columns.items()))
-        model = model.of_users(read_attributes(file, "user", "user_id"))
+        file = FeatureFile(features, tuple(settled), tuple(settled.items()))
+        model = model.of_users(read_attributes(file, "user", columns["user"], option="--features"))
     return model
