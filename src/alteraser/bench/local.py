@@ -13,7 +13,6 @@ on from there; forgetting is timed anew.
 
 from __future__ import annotations
 
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ import typer
 
 from alteraser import ENMF, Interactions, forget
 from alteraser.bench.common import Sets, each, load, table
+from alteraser.bench.kept_models import KeptModels, kept
 from alteraser.bench.scale import generate
 from alteraser.erasers.driver import Settings, run_passes
 from alteraser.metrics import effect_left
@@ -101,32 +101,22 @@ def _run(folder: str | None, plan: _Plan, generated: int, keep: Path | None) -> 
         "items\n",
         flush=True,
     )
-    with tempfile.TemporaryDirectory() as place:
-        kept = _Kept((keep or Path(place)) / name)
-        rows = _stopped_early(data, kept, plan)
+    with kept(keep) as place:
+        models = _Kept(Path(place) / name)
+        rows = _stopped_early(data, models, plan)
         if plan.rest:
-            rows += _at_rest(data, kept, plan)
+            rows += _at_rest(data, models, plan)
     table(HEADER, rows)
 
 
-class _Kept:
-    """What takes long, in a folder: models with the CPU seconds of their training, optima."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
+class _Kept(KeptModels):
+    """Optima as well as models."""
 
     def trained(self, data: Interactions, threads: int, *, to_rest: bool) -> tuple[Model, float]:
         """(model, CPU seconds of its training)"""
-        path = self.folder / ("rest" if to_rest else "model")
-        cost = path.with_name(f"{path.name}.json")
-        if not cost.exists():
-            began = time.process_time()
-            model, _ = ENMF(factors=64, threads=threads, to_rest=to_rest).run(data)
-            seconds = time.process_time() - began
-            model.save(path)
-            cost.write_text(json.dumps({"cpu_seconds": seconds}))
-        return Model.load(path), float(json.loads(cost.read_text())["cpu_seconds"])
+        settings = ENMF(factors=64, threads=threads, to_rest=to_rest)
+        of = f"{settings!r} of {data.digest}"
+        return self.model("rest" if to_rest else "model", of, lambda: settings.run(data)[0])
 
     def factors(self, name: str, find: Callable[[], Factors]) -> Factors:
         """The optimum called ``name``, from the folder or found."""

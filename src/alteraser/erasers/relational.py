@@ -17,6 +17,7 @@ from alteraser.erasers.optimum import reach
 from alteraser.evidence.certificate.words import sentence
 from alteraser.evidence.claims import Evidence, Measured, ResidualOnly
 from alteraser.models.relational import LinearProblem, Point
+from alteraser.runtime.allocator import kept
 from alteraser.solvers.limits import DEFAULT, Limits, influence
 from alteraser.solvers.relational import Goal, Preconditioner, Reached, evaluate
 from alteraser.solvers.relational.symmetry import rotated_onto
@@ -47,6 +48,7 @@ def gradient_of(problem: LinearProblem, point: Point, *, threads: int) -> Float6
     return evaluate(problem, point, threads=threads).gradient.vector
 
 
+@kept()
 def converge(
     after: LinearProblem,
     original: Point,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from alteraser import compare, evaluate, forget, metrics
@@ -44,6 +45,8 @@ class Case:
     """Whether those that are not given are chosen on a validation cut"""
     beside: bool = False
     """Whether the sampled loss is trained beside it"""
+    keep: Path | None = None
+    """Folder for what was trained, of lightgcn"""
 
 
 HEADER = ("model", "RBO@10, who asked", "all users", "scores", "influence left", "NDCG@10")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -72,6 +73,13 @@ def linear(
             "--bpr", help="Train LightGCN with sampled pairs beside it (extra: torch); of lightgcn."
         ),
     ] = False,
+    keep: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            help="Folder for trained models: a later run goes on from them; of lightgcn.",
+        ),
+    ] = None,
 ) -> int:
     """A linear model in a scenario of its own: agreement with a retrain, accuracy, CPU time.
 
@@ -107,6 +115,7 @@ def linear(
         feature_scaling=feature_scaling,
         tuned=tuned,
         beside=beside,
+        keep=keep,
     )
     if case == DEFAULTS:
         shares(each(sets), asked)

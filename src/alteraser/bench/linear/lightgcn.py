@@ -7,10 +7,12 @@ The reference is trained on the clean data from a seed of its own: nothing of th
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from alteraser import ENMF, evaluate, forget
 from alteraser.bench.common import clocked, load, table
+from alteraser.bench.kept_models import KeptModels, kept
 from alteraser.bench.linear.case import HEADER, Against, Case
 from alteraser.data.interactions import Interactions
 from alteraser.data.sets import inject_noise
@@ -19,6 +21,7 @@ from alteraser.data.side.given import Given
 from alteraser.models.closed_form.popularity import Popularity
 from alteraser.models.relational.kind import LinearSettings
 from alteraser.models.relational.lightgcn import LinearLightGCN
+from alteraser.models.relational.plain import PlainModel
 from alteraser.models.relational.setup import LinearSetup
 from alteraser.verbs.relational.train import train
 from alteraser.verbs.tune.linear import paths_of, tune_linear
@@ -28,6 +31,11 @@ from alteraser.verbs.verify import verify
 def lightgcn(folder: str | None, asked: Case) -> None:
     """One set."""
     name, whole = load(folder)
+    with kept(asked.keep) as place:
+        _set(name, whole, asked, KeptModels(Path(place) / name))
+
+
+def _set(name: str, whole: Interactions, asked: Case, models: KeptModels) -> None:
     fit, test = whole.split(0.2, seed=0)
     scene = inject_noise(fit, users=64, seed=0)
     print(f"### {name}: {len(scene.polluted):,} interactions, {len(scene.noise):,} to forget\n")
@@ -36,7 +44,9 @@ def lightgcn(folder: str | None, asked: Case) -> None:
     if asked.tuned:
         weight, penalty = _chosen(LinearSetup(factors=asked.factors), Given.of(scene.clean), asked)
     alone = ENMF(factors=asked.factors, missing_weight=weight, regularization=penalty, to_rest=True)
-    factored, spent, _ = clocked(partial(alone.fit, scene.clean))
+    factored, spent = models.model(
+        "enmf", f"{alone!r} of {scene.clean.digest}", partial(alone.fit, scene.clean)
+    )
     accuracy = evaluate(factored, test, data=scene.clean)["ndcg@10"]
     print(
         f"On the clean data: popularity NDCG@10 {popular:.4f}; ENMF {accuracy:.4f}, w0 = "
@@ -50,7 +60,7 @@ def lightgcn(folder: str | None, asked: Case) -> None:
         if asked.tuned:
             weight, penalty = _chosen(kind, scene.clean, asked)
         kind = kind.model_copy(update={"missing_weight": weight, "regularization": penalty})
-        _run(kind, scene, test)
+        _run(kind, scene, test, models)
         if asked.beside:
             _sampled(kind, scene, test)
 
@@ -83,13 +93,22 @@ def _sampled(kind: LinearLightGCN, scene: NoiseScenario, test: Interactions) -> 
     )
 
 
-def _run(kind: LinearLightGCN, scene: NoiseScenario, test: Interactions) -> None:
-    original, trained, _ = clocked(partial(train, kind, scene.polluted))
+def _run(
+    kind: LinearLightGCN, scene: NoiseScenario, test: Interactions, models: KeptModels
+) -> None:
+    def trained_on(
+        data: Interactions, name: str, settings: LinearLightGCN
+    ) -> tuple[PlainModel, float]:
+        of = f"{settings!r} of {data.digest}"
+        return models.model(f"k{kind.layers}-{name}", of, partial(train, settings, data))
+
+    original, trained = trained_on(scene.polluted, "original", kind)
     settled = original.settings
+    assert isinstance(settled, LinearLightGCN)
     erasure, forgot, _ = clocked(partial(forget, original, scene.noise, data=scene.polluted))
     anew = [settled.model_copy(update={"seed": seed}) for seed in (7, 8)]
-    reference, retrained, _ = clocked(partial(train, anew[0], scene.clean))
-    second = train(anew[1], scene.clean)
+    reference, retrained = trained_on(scene.clean, "retrained", anew[0])
+    second, _ = trained_on(scene.clean, "another", anew[1])
     checked, verified, _ = clocked(
         partial(verify, erasure.model, erasure.remaining, before=original)
     )

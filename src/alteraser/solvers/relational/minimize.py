@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from alteraser.linalg.secants import Secants
 from alteraser.models.relational import LinearProblem, Point
+from alteraser.runtime.allocator import kept
 from alteraser.solvers.limits import DEFAULT, Limits
 from alteraser.solvers.loop import AGAIN, Decided, End, Move, Phase, Plan, Until
 from alteraser.solvers.loop import minimize as loop
@@ -103,6 +104,7 @@ class Reached:
         return len(self.trace)
 
 
+@kept()
 def minimize(
     problem: LinearProblem,
     start: Point,
