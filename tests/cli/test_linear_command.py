@@ -170,6 +170,10 @@ def test_lists_for_contexts_cold_items_and_somebody_new(shop: Path, run: Run) ->
             "nothing.csv: it has no rows, so nothing is known of anybody; leave it out",
         ),
         (
+            "train {w}/data.csv --duplicates first --relation likes={w}/nobody.csv --out x",
+            "--relation likes={w}/nobody.csv: it has no rows, so nothing is known of anybody",
+        ),
+        (
             "train {w}/data.csv --duplicates first --item-features {w}/items.csv:colour --out x",
             "no column 'colour'",
         ),
@@ -228,6 +232,7 @@ def test_lists_for_contexts_cold_items_and_somebody_new(shop: Path, run: Run) ->
 def test_what_cannot_be_is_named(shop: Path, run: Run, line: str, message: str) -> None:
     (shop / "other.csv").write_text("user_id,item_id\n900,901\n")
     (shop / "nothing.csv").write_text("item_id,colour\n")
+    (shop / "nobody.csv").write_text("user_id,item_id\n")
     (shop / "bad.toml").write_text('[relations.views]\nfile = "views.csv"\nsize = 3\n')
     (shop / "weight.toml").write_text('[relations.views]\nfile = "views.csv"\nweight = nan\n')
     (shop / "top.toml").write_text("factors = 0\nmissing_weight = -1.0\n")

@@ -18,7 +18,7 @@ from alteraser.data.sheet import Sheet
 from alteraser.data.side.contexts import FROM_TIME
 from alteraser.data.side.given import ITEM, MAIN, USER
 from alteraser.data.side.holding import Addition, HeldSources
-from alteraser.data.side.relations import TIME, read_used
+from alteraser.data.side.relations import TIME, read_used, tables_of_pair
 from alteraser.data.side.sources import main_links
 from alteraser.data.side.spec import RelationFile
 from alteraser.engines.store.version import Version
@@ -205,8 +205,8 @@ def _ends(held: HeldSources, relation: str, schema: pa.Schema) -> dict[str, tupl
     ids = [name for name in schema.names if name != TIME]
     if len(ids) == 3:
         return {name: (name,) for name in ids}
-    links = next((x for x in held.given.links if x.name == relation), None)
-    tables = ("", "") if links is None else (links.source, links.target)
+    file = next(file for file in held.sources.relations if file.name == relation)
+    tables = tables_of_pair(file)
     named = tables if set(tables) == {USER, ITEM} else ("head", "tail")
     return dict(zip(ids, (("head", named[0]), ("tail", named[1])), strict=True))
 

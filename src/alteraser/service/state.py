@@ -25,6 +25,7 @@ from alteraser.data.sheet import Sheet
 from alteraser.data.side.features import Words
 from alteraser.data.side.given import Given
 from alteraser.data.side.holding import Addition, HeldSources
+from alteraser.data.side.relations import kinds_of_ends
 from alteraser.data.side.sources import Sources, read_given
 from alteraser.engines.store import version as versions_on_disk
 from alteraser.engines.store.changes import StoredChanges
@@ -345,16 +346,20 @@ def declared_by(version: Version) -> Declared:
     users, items = version.model.users.kind, version.model.items.kind
     if not isinstance(version.held, HeldSources):
         return Declared(users, items, times, _groups(data))
-    return Declared(users, items, times, sources=_sources(version.held.given))
+    return Declared(users, items, times, sources=_sources(version.held))
 
 
-def _sources(given: Given) -> DeclaredSources:
+def _sources(held: HeldSources) -> DeclaredSources:
+    given = held.given
     relations: dict[str, tuple[frozenset[Any], frozenset[Any]]] = {}
     for links in given.links:
         ends = [frozenset({given.entities[t].kind}) for t in (links.source, links.target)]
         for name in {links.name, links.group}:
             known = relations.get(name, (frozenset(), frozenset()))
             relations[name] = (known[0] | ends[0], known[1] | ends[1])
+    for file in held.sources.relations:  # nothing may be left of one, and new rows on the way
+        if file.name not in relations:
+            relations[file.name] = kinds_of_ends(file, held.joins)
     columns = [(t, x) for t, known in given.attributes.items() for x in known.features]
     words = [f"{t}:{x.name}" for t, x in columns if isinstance(x, Words)]
     plain = [x.name for _, x in columns if isinstance(x, Words)]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from alteraser.data.interactions import Interactions
     from alteraser.data.readers import ReadingOptions
     from alteraser.data.side.given import Given
-    from alteraser.data.side.sources import SetupFile
+    from alteraser.data.side.sources import SetupFile, Sources
     from alteraser.models.relational.composite import CompositeModel
     from alteraser.models.relational.kind import LinearKind
     from alteraser.models.relational.model import LinearModel
@@ -184,12 +184,17 @@ def several(
     with screen.phase("read", f"reading {data}"):
         sheet = Sheet.read(data, reading, every_column=bool(sources.contexts))
         given_data = read_given(sheet, sources)
-        for found in given_data.attributes.values():
-            if not found.entities.ids.size:
-                raise InvalidInput(
-                    f"{found.name}: it has no rows, so nothing is known of anybody; leave it out"
-                )
+        _check_rows(given_data, sources)
         return settings, given_data, reading
+
+
+def _check_rows(given: Given, sources: Sources) -> None:
+    """InvalidInput for a file without rows, which says nothing of anybody."""
+    there = {links.group for links in given.links}
+    empty = [x.name for x in given.attributes.values() if not x.entities.ids.size]
+    empty += [f"--relation {x.name}={x.path}" for x in sources.relations if x.name not in there]
+    for name in empty:
+        raise InvalidInput(f"{name}: it has no rows, so nothing is known of anybody; leave it out")
 
 
 def _check_file(file: SetupFile, path: Path) -> None:

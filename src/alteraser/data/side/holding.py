@@ -28,7 +28,7 @@ from alteraser.data.side.contexts import context_columns
 from alteraser.data.side.given import ITEM, MAIN, USER, Given
 from alteraser.data.side.links import Links, one_word
 from alteraser.data.side.parts import Lookup
-from alteraser.data.side.relations import read_used, rows_of, tables_of_graphs
+from alteraser.data.side.relations import read_used, rows_of
 from alteraser.data.side.sources import SetupFile, Sources, given_of, joins_of
 from alteraser.data.side.spec import EntityFile, Kind, RelationFile
 from alteraser.errors import IntegrityError, InvalidInput
@@ -130,24 +130,21 @@ class HeldSources:
     # ------------------------------------------------------------------ what becomes of it
 
     def left(self, rest: Given) -> HeldSources:
-        """What ``rest`` leaves of it, which is of its rows."""
+        """What ``rest`` leaves of it, which is of its rows. A relation of which nothing is left
+        stays as a table without rows: new ones may come.
+        """
         relations = []
         for file in self.sources.relations:
             before, after = (
                 [x for x in g.links if x.group == file.name] for g in (self.given, rest)
             )
-            if after:
-                kept = kept_places(before, after, file.path.num_rows)
-                relations.append(replace(file, path=file.path.filter(pa.array(kept))))
-        graphs = tables_of_graphs(rest.links)
-        entities, joins = [], {}
-        for entity in self.sources.entities:
-            if entity.table in graphs:
-                nodes, ids = self.joins[entity.table]
-                here = pa.array(_present(ids, entity.table, self.given, rest))
-                joins[entity.table] = nodes.filter(here), ids.filter(here)
-                entities.append(entity)
-        sources = replace(self.sources, relations=tuple(relations), entities=tuple(entities))
+            kept = kept_places(before, after, file.path.num_rows)
+            relations.append(replace(file, path=file.path.filter(pa.array(kept))))
+        joins = {}
+        for table, (nodes, ids) in self.joins.items():
+            here = pa.array(_present(ids, table, self.given, rest))
+            joins[table] = nodes.filter(here), ids.filter(here)
+        sources = replace(self.sources, relations=tuple(relations))
         return self._made(rest, sources, self.reading, joins)
 
     def joined(self, added: Sequence[Addition]) -> HeldSources:
@@ -163,15 +160,13 @@ class HeldSources:
         data, relations = _data_table(self.given.main, self.reading), self.sources.relations
         if added.relation == MAIN:
             data = pa.concat_tables([data, added.table])
-        elif any(file.name == added.relation for file in relations):
+        else:
             relations = tuple(
                 replace(file, path=pa.concat_tables([file.path, added.table]))
                 if file.name == added.relation
                 else file
                 for file in relations
             )
-        else:  # everything of it went meanwhile
-            relations = (*relations, RelationFile(added.relation, added.table, added.tables))
         return self.parsed(data, replace(self.sources, relations=relations), self.reading)
 
     def known(self, added: Addition) -> npt.NDArray[np.bool_]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from alteraser.data.ids import Coded, IdMap, convert_ids
+from alteraser.data.ids import Coded, IdKind, IdMap, convert_ids, id_kind
 from alteraser.data.readers import (
     Hints,
     Raw,
@@ -48,27 +48,52 @@ def read_relation(
     InvalidInput for a relation that has none of them.
     """
     links = rows_of(file, joins)
-    _check_overlap(file, links, known)
+    if links:
+        _check_overlap(file, links, known)
     return links
 
 
 def rows_of(
     file: RelationFile, joins: Mapping[str, tuple[pa.Array, pa.Array]] | None = None
 ) -> list[Links]:
-    """``read_relation``, whoever its ids are."""
+    """``read_relation``, whoever its ids are; none of a file without rows, of which all is
+    forgotten.
+    """
     raw = _raw(file)
+    if not raw.table.num_rows:
+        return []
     if set(TRIPLE) <= set(raw.table.column_names):
         only_once(raw, TRIPLE)
         return triples_of(file, raw, joins or {})
     first, second = pair_of(raw, file)
     only_once(raw, (first, second))
-    tables = file.tables or tuple(_table(name) for name in (first, second))
+    tables = file.tables or (_table(first), _table(second))
     heads, tails = (
         Coded(*IdMap.build(plain(identifiers(raw.table[name], name, raw.where))))
         for name in (first, second)
     )
     places = np.arange(raw.table.num_rows)
     return [Links(file.name, tables[0], tables[1], heads, tails, times=_times(raw), places=places)]
+
+
+def kinds_of_ends(
+    file: RelationFile, joins: Mapping[str, tuple[pa.Array, pa.Array]]
+) -> tuple[frozenset[IdKind], frozenset[IdKind]]:
+    """What the ids of heads and of tails may be, by the columns of a file that has no rows."""
+    raw = _raw(file)
+    graph = set(TRIPLE) <= set(raw.table.column_names)
+    names = ("head", "tail") if graph else _pair(raw, file)
+    entities = {id_kind(ids.type) for _, ids in joins.values()} if graph else set()
+    first, second = (frozenset({id_kind(raw.table[name].type), *entities}) for name in names)
+    return first, second
+
+
+def tables_of_pair(file: RelationFile) -> tuple[str, str]:
+    """Whose ids the two columns of a file hold, with or without rows."""
+    if file.tables:
+        return file.tables[0], file.tables[1]
+    first, second = _pair(_raw(file), file)
+    return _table(first), _table(second)
 
 
 def read_used(file: RelationFile) -> pa.Table:

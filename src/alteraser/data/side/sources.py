@@ -225,16 +225,18 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
     """Everything together: DATA, which is read with every column where there are contexts, and the
     files. ``main``: what DATA are instead.
 
-    Raises InvalidInput, naming the file, for what cannot be read or is of nobody in the data.
+    A relation's file without rows is one of which everything is forgotten. Raises InvalidInput,
+    naming the file, for what cannot be read or is of nobody in the data.
     """
     main = main or main_links(sheet, sources.contexts)
     columns = {USER: sheet.reading.user_column, ITEM: sheet.reading.item_column}
     known, joins = {USER: main.heads.ids, ITEM: main.tails.ids}, joins_of(sources, columns)
-    links = [main]
+    links, emptied = [main], False
     for file in sources.relations:
-        links += read_relation(file, known, joins)
+        of_file = read_relation(file, known, joins)
+        links, emptied = links + of_file, emptied or not of_file
     for entity in sources.entities:
-        if entity.table not in tables_of_graphs(links):
+        if not emptied and entity.table not in tables_of_graphs(links):
             raise InvalidInput(
                 f"--entities {entity.table}={entity.path}:{entity.column}: none of its nodes is in "
                 "a graph, a relation whose columns are head, relation and tail. Add the graph "
@@ -244,6 +246,8 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
     given = Given(tuple(links), attributes)
     for table, found in attributes.items():
         if table not in given.entities:
+            if emptied:
+                continue
             raise InvalidInput(
                 f"{found.name}: there is no table {table}; there are {', '.join(given.entities)}"
             )
