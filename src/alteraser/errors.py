@@ -35,6 +35,13 @@ class AltEraserError(Exception):
         self.message = message
         self.details = details
 
+    @property
+    def code(self) -> str:
+        """The word for exactly this, where it has one of its own (``details["code"]``), or its
+        ``kind``.
+        """
+        return str(self.details.get("code", self.kind))
+
 
 class InvalidInput(AltEraserError):
     """A file, table, option or argument that cannot be used as it is."""

@@ -22,12 +22,13 @@ from alteraser.engines.store import archive
 from alteraser.engines.store.roots import source_roots
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.ledger import log
+from alteraser.ledger.asked import asked
 from alteraser.models.folder import load_model
 from alteraser.service.backup import backup
 from alteraser.service.ingest import ingest, ingest_file
 from alteraser.service.restore import restore
 from alteraser.service.serving import Serving
-from alteraser.service.state import create
+from alteraser.service.state import create, declared_by
 from alteraser.verbs.relational.train import train as train_linear
 
 from . import several
@@ -194,36 +195,59 @@ def test_everything_goes_only_as_far_as_a_model_is_left(service: Service) -> Non
     before = service.state.load_serving().id
     name = service.send({"users": [person(n) for n in range(several.PEOPLE)]})
     service.work()
-    assert service.shown(name)["status"] == "failed"
+    shown = service.shown(name)
+    assert (shown["status"], shown["reason"]) == ("failed", "nothing_left")
     assert service.state.load_serving().id == before
 
 
-@pytest.mark.parametrize("emptied", ["views", "age", "kg", "genre"])
+EMPTIED: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "views": (
+        [{"users": [person(n) for n in range(several.PEOPLE + 2)], "from": "views"}],
+        [{"head": "new", "tail": 2}, {"user": person(4), "item": 97}],
+    ),
+    "kg": (
+        [{"items": list(range(several.THINGS)), "from": "kg"}],
+        [{"head": "n1", "relation": "by", "tail": "maker-9"}],
+    ),
+    "age": ([{"attributes": ["user:age"]}, {"attributes": ["user:job"]}], []),
+    "genre": ([{"attributes": ["item:genre"]}], []),
+}
+
+
+@pytest.mark.parametrize("emptied", list(EMPTIED))
 def test_a_source_of_which_nothing_is_left(emptied: str, service: Service) -> None:
-    """It is none any more; the version is whole, and goes on."""
-    bodies = {
-        "views": [{"users": [person(n) for n in range(several.PEOPLE + 2)], "from": "views"}],
-        "age": [{"attributes": ["user:age"]}, {"attributes": ["user:job"]}],
-        "kg": [{"items": list(range(several.THINGS)), "from": "kg"}],
-        "genre": [{"attributes": ["item:genre"]}],
-    }
-    for body in bodies[emptied]:
+    """It is none any more, until something new is said; the version is whole, and goes on."""
+    bodies, rows = EMPTIED[emptied]
+    for body in bodies:
         service.send(body)
         service.work()
     version = service.state.load_serving()
-    files, sources = version.folder, version.document["data"]["sources"]
-    line = ["verify", f"{files}/model", "--data", f"{files}/interactions.parquet"]
-    assert main([*line, "--setup", f"{files}/setup.toml", "-q"]) == 0
-    if emptied in ("age", "genre"):
+    assert verified(version) == 0
+    sources = version.document["data"]["sources"]
+    if not rows:
         table = "user" if emptied == "age" else "item"
         assert sources[f"{table} features"]["rows"] == 0
     else:
         assert f"relation {emptied}" not in sources
-        with pytest.raises(InvalidInput, match=f"there is no relation {emptied}; there are data"):
-            ingest(service.state, service.state.load_serving(), [{"head": 0, "tail": 1}], emptied)
+        body = {"users": ["new"], "from": emptied}
+        assert asked(body, declared_by(version)).source == emptied
+        found = ingest(service.state, version, rows, emptied)
+        assert found["accepted"] == len(rows)
     name = service.send({"users": [person(1)]})
     service.work()
     assert service.shown(name)["status"] == "completed"
+    version = service.state.load_serving()
+    assert verified(version) == 0
+    if rows:
+        assert version.document["data"]["sources"][f"relation {emptied}"]["rows"] == len(rows)
+        assert ingest(service.state, version, rows, emptied)["known"] == len(rows)
+
+
+def verified(version: Any) -> int:
+    """What the command says of a version's files."""
+    files = version.folder
+    line = ["verify", f"{files}/model", "--data", f"{files}/interactions.parquet"]
+    return main([*line, "--setup", f"{files}/setup.toml", "-q"])
 
 
 # ---------------------------------------------------------------- bad requests

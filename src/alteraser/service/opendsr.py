@@ -164,7 +164,7 @@ def add(app: FastAPI, api: OutboundApi, processor: Processor, body_of: Any) -> N
         message = error.message if status < 500 else "the service cannot do this now"
         fault = {
             "domain": processor.domain,
-            "reason": str(error.details.get("code", error.kind)),
+            "reason": error.code,
             "message": message,
         }
         answer = signed({"error": {"code": status, "message": message, "errors": [fault]}}, status)

@@ -59,7 +59,7 @@ class ProblemDetails(JSONResponse):
 
 def problem(error: AltEraserError) -> ProblemDetails:
     """The answer that ``error`` is."""
-    code = str(error.details.get("code", error.kind))
+    code = error.code
     status = CODES.get(code) or (413 if code in LARGE else _status(error))
     shown = {
         name: error.details[name] for name in ("version_floor", "floor") if name in error.details

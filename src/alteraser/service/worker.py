@@ -186,7 +186,7 @@ class Worker:
                 raise
             except Exception as error:
                 self._check_lease()  # who took over has removed files that this one was writing
-                reason = error.kind if isinstance(error, AltEraserError) else None
+                reason = error.code if isinstance(error, AltEraserError) else None
                 # damage of the state is no fault of a request
                 damage = reason is None or isinstance(error, IntegrityError)
                 if damage or batch.state not in ("planned", "scrubbed"):
