@@ -253,14 +253,17 @@ def test_a_token_is_good_for_nothing_else(site: Site, agents: list[Agent]) -> No
         headers["Idempotency-Key"] = "x"
         assert site.client.post("/v1/requests", json=body, headers=headers).status_code == 403
     content = agent.sealed(agent.exercise(BASE + 5))
+    with site.service.state.database.writing() as connection:
+        nobodys = keys.make_token(connection, site.service.state.clock(), "0" * 16)
     calls = [("POST", PATH), ("GET", f"/v1/agent/{agent.name}")]
     calls += [(method, f"{PATH}/{'0' * 32}") for method in ("GET", "DELETE")]
     for method, path in calls:
-        for scope in keys.SCOPES:  # admin as well, and the scope itself of a key that is no agent's
+        others = [site.key(scope) for scope in keys.SCOPES]  # admin as well
+        for key in (*others, nobodys):
             headers = {"Content-Type": "text/plain"}
-            headers["Authorization"] = f"Bearer {site.key(scope)}"
+            headers["Authorization"] = f"Bearer {key}"
             answer = site.client.request(method, path, content=content, headers=headers)
-            assert told(answer, 403), (method, path, scope)
+            assert told(answer, 403), (method, path, key == nobodys)
         headers["Authorization"] = "Bearer none"
         answer = site.client.request(method, path, content=content, headers=headers)
         assert told(answer, 401), (method, path)

@@ -21,7 +21,7 @@ def add(
         typer.Option(
             "--scopes",
             help="What it may do: submit, verify, status, receipt:read, ingest, recommend, "
-            "model:read, agent, admin.",
+            "model:read, admin.",
         ),
     ] = "submit,verify,status,receipt:read",
     rate_limit: Annotated[

@@ -13,8 +13,9 @@ import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, select, update
 
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.ledger.due import written
@@ -28,10 +29,13 @@ SCOPES = (
     "ingest",
     "recommend",
     "model:read",
-    "agent",
     "admin",
 )
 """What a key may do; ``admin`` may do all of it, and make keys"""
+AGENT = "agent"
+"""What a token of the Data Rights Protocol may do, and nothing else; pairing alone makes these, as
+a key must have the agent's name to be of any use
+"""
 
 WRITES_A_MINUTE = 60
 OVERLAP = 24 * 3600
@@ -69,10 +73,8 @@ def make(
     *,
     rate: int = WRITES_A_MINUTE,
     expires: datetime | None = None,
-    name: str | None = None,
 ) -> str:
-    """A new key, as it is shown this once, called ``name`` (16 hexadecimal digits; any that are
-    free where it is left out); InvalidInput for an unknown scope, a negative rate or a
+    """A new key, as it is shown this once; InvalidInput for an unknown scope, a negative rate or a
     time that is over.
     """
     wanted = tuple(dict.fromkeys(scopes))
@@ -85,7 +87,23 @@ def make(
         raise InvalidInput(f"expires {written(expires)}: that is over already", code="expires")
     if rate < 0:
         raise InvalidInput(f"rate limit {rate}: expected writes a minute, or 0 for any number")
-    name, secret = name or secrets.token_hex(8), secrets.token_hex(32)
+    return _added(connection, now, secrets.token_hex(8), wanted, rate, expires)
+
+
+def make_token(connection: Connection, now: datetime, name: str) -> str:
+    """``make`` for the scope ``AGENT``, of a key called ``name``: 16 hexadecimal digits."""
+    return _added(connection, now, name, (AGENT,), WRITES_A_MINUTE, None)
+
+
+def _added(
+    connection: Connection,
+    now: datetime,
+    name: str,
+    wanted: tuple[str, ...],
+    rate: int,
+    expires: datetime | None,
+) -> str:
+    secret = secrets.token_hex(32)
     connection.execute(
         keys.insert().values(
             id=name,
@@ -111,12 +129,7 @@ def find(connection: Connection, given: str, now: datetime) -> Key | None:
     if not same:  # asked of an unknown id too: it takes as long as a wrong secret
         for old in connection.execute(_RETIRED, {"name": name, "now": written(now)}).scalars():
             same |= hmac.compare_digest(digest, old)
-    if (
-        row is None
-        or not same
-        or row.revoked is not None
-        or (row.expires is not None and row.expires <= written(now))
-    ):
+    if row is None or not same or row.revoked is not None or _over(row, now):
         return None
     return Key(row.id, frozenset(json.loads(row.scopes)), row.rate)
 
@@ -137,14 +150,14 @@ def rotate(
     what it sent. (the key as it is shown this once, until when the old secret is still taken).
 
     ``overlap``: seconds, 0 for none: every older secret ends at once. Raises NotFound for a key
-    that is not there or revoked, InvalidInput.
+    that is not there, revoked or past its time, InvalidInput.
     """
     if not 0 <= overlap <= LONGEST_OVERLAP:
         raise InvalidInput(
             f"overlap {overlap}: expected 0 to {LONGEST_OVERLAP:,} seconds", code="overlap"
         )
     row = connection.execute(_FOUND, {"name": name}).one_or_none()
-    if row is None or row.revoked is not None:
+    if row is None or row.revoked is not None or _over(row, now):
         raise NotFound("there is no such key that could be rotated", code="key")
     secret, until = secrets.token_hex(32), now + timedelta(seconds=overlap)
     mine = retired.c.key_id == name
@@ -194,6 +207,10 @@ def admit_write(connection: Connection, key: Key, now: datetime) -> int:
             update(writes).where(writes.c.key_id == key.id).values(minute=minute, number=count)
         )
     return 0
+
+
+def _over(row: Row[Any], now: datetime) -> bool:
+    return row.expires is not None and row.expires <= written(now)
 
 
 def _digest(secret: str) -> str:

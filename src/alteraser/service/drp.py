@@ -49,7 +49,6 @@ from alteraser.service.relay import Message
 from alteraser.service.serving import INTEGER
 
 FORM = "drp"
-SCOPE = "agent"
 VERSION = re.compile(r"0\.9(\.[0-9]+)?|1\.0(\.[0-9]+)?")
 REGIME = "ccpa"
 SIGNATURE = 64
@@ -221,7 +220,7 @@ def _add_agents(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of: 
                 raise _denied("the token is another agent's")
 
         try:
-            api.read(request.headers.get("authorization"), SCOPE, work)
+            api.read(request.headers.get("authorization"), keys.AGENT, work)
             return JSONResponse({})
         except AltEraserError as error:
             return refused(error)
@@ -232,7 +231,7 @@ def _token(connection: Connection, agent: str, api: OutboundApi) -> str:
     name, now = key_name(agent), api.state.clock()
     there = connection.execute(select(key_table.c.id).where(key_table.c.id == name)).one_or_none()
     if there is None:
-        return keys.make(connection, now, [SCOPE], name=name)
+        return keys.make_token(connection, now, name)
     try:
         return keys.rotate(connection, name, now)[0]
     except NotFound:
@@ -246,7 +245,7 @@ def _add_requests(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of
         """Who sends, and what."""
         given = request.headers.get("authorization")
         agent = await run_in_threadpool(
-            api.read, given, SCOPE, lambda connection, key: network.agent_of(key)
+            api.read, given, keys.AGENT, lambda connection, key: network.agent_of(key)
         )
         return agent, await body_of(request, SMALL, "text/plain")
 
@@ -269,7 +268,7 @@ def _add_requests(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of
             return _shown(connection, *_row(connection, key, request_id))
 
         try:
-            return JSONResponse(api.read(request.headers.get("authorization"), SCOPE, work))
+            return JSONResponse(api.read(request.headers.get("authorization"), keys.AGENT, work))
         except AltEraserError as error:
             return refused(error)
 
@@ -286,7 +285,7 @@ def _add_requests(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of
             if network.opened(agent, content).keys() - {"reason"}:
                 raise _invalid("unknown_field", "expected reason, or nothing")
             given = request.headers.get("authorization")
-            return JSONResponse(await run_in_threadpool(api.write, given, SCOPE, work))
+            return JSONResponse(await run_in_threadpool(api.write, given, keys.AGENT, work))
         except AltEraserError as error:
             return refused(error)
 
@@ -336,7 +335,7 @@ def _taken(
                 )
         return _shown(connection, row, name)
 
-    document: dict[str, Any] = api.write(given, SCOPE, work)
+    document: dict[str, Any] = api.write(given, keys.AGENT, work)
     return document
 
 
