@@ -438,6 +438,7 @@ def test_keys_over_http(site: Site) -> None:
         {},
         {"scopes": []},
         {"scopes": ["root"]},
+        {"scopes": ["agent"]},
         {"scopes": ["status"], "rate_limit": -1},
         {"scopes": "status"},
     ):
@@ -477,6 +478,10 @@ def test_a_key_is_rotated_in_place(site: Site) -> None:
     assert [taken(each) for each in (newest, last)] == [False, False], "revoked with all it had"
     assert code(site.post(None, path=f"/v1/keys/{name}/rotate")) == (404, "key")
     assert code(site.post(None, path=f"/v1/keys/{name}/rotate?overlap=-1")) == (400, "overlap")
+    later = site.service.state.clock() + timedelta(days=1)
+    over = site.key("status", expires=later).split("_")[1]
+    site.service.state.clock = lambda: later
+    assert code(site.post(None, path=f"/v1/keys/{over}/rotate")) == (404, "key"), "of no use"
 
 
 def test_the_first_key_is_rotated_by_command(site: Site, capsys) -> None:
@@ -512,6 +517,11 @@ def test_what_is_mistyped_is_said_and_not_taken_for_nothing(site: Site) -> None:
     )
     assert code(answer) == (404, "not_found")
     assert not answer.history, "nobody is sent on to where it would have been taken"
+    for path in ("/v1/requests?dryrun=1", "/v1/requests?dry_run=1&dry_run=0"):
+        assert code(site.post({"users": [BASE + 5]}, path=path)) == (400, "parameter")
+    for path in ("/v1/requests?state=held", "/v1/models?limit=1", "/v1/keys?limit=1"):
+        assert code(site.get(path)) == (400, "parameter")
+    assert site.get("/healthz?probe=1").status_code == 200
     assert site.taken == 0
     for over in ("2001-01-01", "2001-01-01T00:00:00Z"):
         body = {"scopes": ["submit"], "expires": over}

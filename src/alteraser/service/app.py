@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, TypeVar
@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -54,6 +55,8 @@ SEEN = 1000
 LONGEST_NAME = 255
 PAGE = 1000
 """Requests in a page"""
+OURS = frozenset({"requests", "model", "keys", "webhooks"})
+"""Tags of what is our own protocol, not somebody else's and not a probe's"""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -305,6 +308,7 @@ def make_app(api: Api) -> FastAPI:
         redirect_slashes=False,  # who does not follow would take a 307 for a yes
         description="Erasure requests in, receipts out.",
     )
+    app.router.route_class = _Strict
     _add_errors(app, api.state)
     _add_requests(app, api)
     _add_models(app, api)
@@ -317,6 +321,29 @@ def make_app(api: Api) -> FastAPI:
     console.add(app, api)
     openapi.describe(app)
     return app
+
+
+class _Strict(APIRoute):
+    """Of our own protocol, a parameter in the address that is not known or there twice is refused:
+    who writes ``dryrun=1`` must not have asked for an erasure.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle, known = super().get_route_handler(), {x.alias for x in self.dependant.query_params}
+        if not OURS.intersection(self.tags):
+            return handle
+
+        async def strict(request: Request) -> Response:
+            names = [name for name, _ in request.query_params.multi_items()]
+            if not known.issuperset(names) or len(set(names)) < len(names):
+                there = ", ".join(sorted(known)) or "none"
+                raise InvalidInput(
+                    f"parameters here are, each once: {there}; others are not known",
+                    code="parameter",
+                )
+            return await handle(request)
+
+        return strict
 
 
 def _add_errors(app: FastAPI, state: State) -> None:
