@@ -8,14 +8,17 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from alteraser.data.side.holding import HeldSources
 from alteraser.errors import Conflict, DependencyMissing, IntegrityError, InvalidInput
 from alteraser.ledger import leases, log, receipts
 from alteraser.ledger.database import Database
 from alteraser.runtime.durable import watched
 from alteraser.service.backup import backup
+from alteraser.service.ingest import ingest
 from alteraser.service.outbound import Hosts
 from alteraser.service.outside import Outside
 from alteraser.service.place import move
@@ -24,6 +27,7 @@ from alteraser.service.restore import restore
 from alteraser.service.state import open_state
 from alteraser.service.worker import Worker
 
+from . import several
 from .conftest import BASE, Service
 from .test_callbacks import Ear, ear, hook  # noqa: F401  # the fixture
 from .test_http import code, running
@@ -62,6 +66,46 @@ def test_the_end_is_that_of_a_file(made: Path, tmp_path: Path, on_server: Path) 
                 version.data.digest,
             )
         )
+        service.close()
+    assert ends[0] == ends[1]
+
+
+def test_the_end_of_several_sources_is_that_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql_database: Callable[[], str]
+) -> None:
+    """Every sort of request, and rows that are added, to a model of kind ``linear``."""
+    monkeypatch.chdir(tmp_path)
+    several.make()
+    shutil.copytree("state", "server")
+    move(tmp_path / "server", postgresql_database())
+    bodies: list[dict[str, Any]] = [
+        {"users": [several.person(3)]},
+        {"users": [several.person(4)], "from": "views"},
+        {"entity": {"table": "item", "id": 5}},
+        {"attributes": ["user:age"], "users": [several.person(6)]},
+        {"user": several.person(7), "since": several.START + 3_600 * 50},
+    ]
+    ends = []
+    for root in (tmp_path / "server", tmp_path / "state"):
+        service = Service(root)
+        version = service.state.load_serving()
+        rows = [{"head": "new", "tail": 2, "timestamp": several.START}]
+        assert ingest(service.state, version, rows, "views")["accepted"] == 1
+        bought = [{"user": "new", "item": 3, "timestamp": several.START}]
+        assert ingest(service.state, version, bought)["accepted"] == 1
+        names = [service.send(body) for body in bodies]
+        service.work()
+        shown = [service.shown(name) for name in names]
+        version = service.state.load_serving()
+        assert isinstance(version.held, HeldSources)
+        ends.append(
+            (
+                [(each["status"], each["counts"]) for each in shown],
+                version.model.digest,
+                version.held.given.digests,
+            )
+        )
+        assert {each["status"] for each in shown} == {"completed"}
         service.close()
     assert ends[0] == ends[1]
 
