@@ -351,24 +351,29 @@ def declared_by(version: Version) -> Declared:
 
 def _sources(held: HeldSources) -> DeclaredSources:
     given = held.given
-    relations: dict[str, tuple[frozenset[Any], frozenset[Any]]] = {}
-    for links in given.links:
-        ends = [frozenset({given.entities[t].kind}) for t in (links.source, links.target)]
-        for name in {links.name, links.group}:
-            known = relations.get(name, (frozenset(), frozenset()))
-            relations[name] = (known[0] | ends[0], known[1] | ends[1])
-    for file in held.sources.relations:  # nothing may be left of one, and new rows on the way
-        if file.name not in relations:
-            relations[file.name] = kinds_of_ends(file, held.joins)
     columns = [(t, x) for t, known in given.attributes.items() for x in known.features]
     words = [f"{t}:{x.name}" for t, x in columns if isinstance(x, Words)]
     plain = [x.name for _, x in columns if isinstance(x, Words)]
     return DeclaredSources(
-        relations,
+        _relations(held),
         {table: ids.kind for table, ids in given.entities.items()},
         frozenset([*words, *(x for x in plain if plain.count(x) == 1), *given.main.contexts]),
         frozenset(f"{t}:{x.name}" for t, x in columns),
     )
+
+
+def _relations(held: HeldSources) -> dict[str, tuple[frozenset[Any], frozenset[Any]]]:
+    given = held.given
+    found: dict[str, tuple[frozenset[Any], frozenset[Any]]] = {}
+    for links in given.links:
+        ends = [frozenset({given.entities[t].kind}) for t in (links.source, links.target)]
+        for name in {links.name, links.group}:
+            known = found.get(name, (frozenset(), frozenset()))
+            found[name] = (known[0] | ends[0], known[1] | ends[1])
+    for file in held.sources.relations:  # nothing may be left of one, and new rows on the way
+        if file.name not in found:
+            found[file.name] = kinds_of_ends(file, held.joins)
+    return found
 
 
 def _groups(data: Interactions) -> tuple[str, Any] | None:

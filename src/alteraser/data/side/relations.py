@@ -82,7 +82,7 @@ def kinds_of_ends(
     """What the ids of heads and of tails may be, by the columns of a file that has no rows."""
     raw = _raw(file)
     graph = set(TRIPLE) <= set(raw.table.column_names)
-    names = ("head", "tail") if graph else _pair(raw, file)
+    names = ("head", "tail") if graph else pair_of(raw, file)
     entities = {id_kind(ids.type) for _, ids in joins.values()} if graph else set()
     first, second = (frozenset({id_kind(raw.table[name].type), *entities}) for name in names)
     return first, second
@@ -92,7 +92,7 @@ def tables_of_pair(file: RelationFile) -> tuple[str, str]:
     """Whose ids the two columns of a file hold, with or without rows."""
     if file.tables:
         return file.tables[0], file.tables[1]
-    first, second = _pair(_raw(file), file)
+    first, second = pair_of(_raw(file), file)
     return _table(first), _table(second)
 
 
