@@ -191,6 +191,7 @@ def test_interactions(site: Site) -> None:
         ({"interactions": [{"user": 1}]}, "unknown_field"),
         ({"interactions": [{"user": "1", "item": 2}]}, "id_type"),
         ({"interactions": [{"user": 1, "item": 2, "timestamp": "soon"}]}, "timestamp"),
+        ({"interactions": [{"user": 1, "item": 2, "timestamp": 978_300_000_000}]}, "timestamp"),
         ({"interactions": [{"user": 1, "item": 2, "value": True}]}, "value"),
     ):
         assert code(site.post(bad, path="/v1/interactions")) == (400, expected)

@@ -475,6 +475,15 @@ def test_what_was_added_and_asked_to_go_is_never_learned(service: Service) -> No
         ("views", {"user": "x", "item": 1, "context": {"place": "home"}}, "views has no contexts"),
         (MAIN, {"user": "x", "item": 1, "session": 3}, "expected user and item, or head and tail"),
         (MAIN, {"user": "x", "item": 1, "timestamp": "soon"}, "ISO 8601 or a whole number"),
+        *(
+            (
+                name,
+                {"user": "x", "item": 1, "timestamp": 1_000 * several.START},
+                r"interactions\[0\].timestamp: by its size in ms since 1970, where the times here "
+                r"are in s. Send it in s",
+            )
+            for name in (MAIN, "views")
+        ),
     ],
 )
 def test_rows_that_cannot_be_taken_in(
@@ -486,6 +495,22 @@ def test_rows_that_cannot_be_taken_in(
         from alteraser.ledger import ingests
 
         assert not ingests.waiting(connection)
+
+
+@pytest.mark.parametrize("relation", [MAIN, "views"])
+def test_files_in_another_unit_of_time(service: Service, relation: str, tmp_path: Path) -> None:
+    rows = pa.table({"user_id": ["x"], "item_id": [1], "timestamp": [1_000 * several.START]})
+    if relation == MAIN:
+        rows = rows.append_column("place", pa.array(["home"]))
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    version = service.state.load_serving()
+    with pytest.raises(InvalidInput, match=r"rows.parquet: .* in ms since 1970, .* are in s"):
+        ingest_file(service.state, version, tmp_path / "rows.parquet", relation)
+    at = pa.array([several.START]).cast(pa.timestamp("s")).cast(pa.timestamp("ms"))
+    rows = rows.set_column(2, "timestamp", at)  # which the column says, whatever its unit
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    found = ingest_file(service.state, version, tmp_path / "rows.parquet", relation)
+    assert found["accepted"] == 1
 
 
 # ---------------------------------------------------------------- what is kept

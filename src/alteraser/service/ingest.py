@@ -20,7 +20,6 @@ from sqlalchemy import Connection
 from alteraser.data.files import replace_file
 from alteraser.data.interactions import Interactions
 from alteraser.data.readers import ReadingOptions
-from alteraser.data.selection import UNITS, moment, unit_of
 from alteraser.data.side.given import MAIN
 from alteraser.data.side.holding import Addition, HeldSources
 from alteraser.engines.store.version import Version
@@ -31,6 +30,7 @@ from alteraser.ledger.ids import id_of
 from alteraser.models.factorization.magnitudes import LEAST, MOST
 from alteraser.service import ingest_several
 from alteraser.service.erasing import there_already
+from alteraser.service.moments import Unit
 from alteraser.service.state import State, erased_before
 
 ROWS = 100_000
@@ -93,7 +93,7 @@ def ingest(
 ) -> dict[str, int]:
     """``take`` the rows of a body."""
     if isinstance(version.held, HeldSources):
-        found = ingest_several.from_rows(state, version, relation, rows, _ticks)
+        found = ingest_several.from_rows(state, version, relation, rows)
         return _take_rows(state, version, *found)
     return take(state, version, _interactions(state, version, rows))
 
@@ -126,6 +126,7 @@ def read(state: State, version: Version, path: Path) -> Interactions:
                 "id_type",
                 f"{path}: {side} are of type {mine.kind}, those of the state {known.kind}",
             )
+    Unit.of(version.data.timestamp).check(found.timestamp, f"{path}: the latest time")
     return found
 
 
@@ -211,12 +212,8 @@ def _interactions(state: State, version: Version, rows: list[dict[str, Any]]) ->
         reading.item_column: [row["item"] for row in rows],
     }
     if reading.timestamp_column is not None:
-        times = version.data.timestamp
-        unit = "s" if times is None else unit_of(times)
-        now = int(state.clock().timestamp() * UNITS[unit])
-        columns[reading.timestamp_column] = [
-            _ticks(row.get("timestamp", now), unit, at) for at, row in enumerate(rows)
-        ]
+        unit = Unit.of(version.data.timestamp)
+        columns[reading.timestamp_column] = unit.of_rows(rows, state.clock())
     _segments(version, rows, reading.segment_column, columns)
     _groups(version, rows, reading, columns)
     for name in reading.columns:
@@ -266,20 +263,6 @@ def _segments(
             id_of(row["segment"], segments.ids.kind, f"interactions[{place}].segment")
     if column is not None and segments is not None:
         columns[column] = [row["segment"] for row in rows]
-
-
-def _ticks(given: Any, unit: str, place: int) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | str):
-        raise _invalid(
-            "timestamp", f"interactions[{place}].timestamp: expected ISO 8601 or a whole number"
-        )
-    try:
-        at = moment(given, "timestamp")
-    except InvalidInput:
-        raise _invalid(
-            "timestamp", f"interactions[{place}].timestamp: expected ISO 8601 or a whole number"
-        ) from None
-    return at if isinstance(at, int) else int(at.timestamp() * UNITS[unit])  # type: ignore[union-attr]
 
 
 def _rows(data: Interactions) -> int:

@@ -4,7 +4,7 @@ any other relation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from alteraser.data.ids import IdKind, convert_ids, id_kind
 from alteraser.data.readers import ReadingOptions
-from alteraser.data.selection import UNITS, unit_of
+from alteraser.data.selection import UNITS
 from alteraser.data.sheet import Sheet
 from alteraser.data.side.contexts import FROM_TIME
 from alteraser.data.side.given import ITEM, MAIN, USER
@@ -25,17 +25,15 @@ from alteraser.engines.store.version import Version
 from alteraser.errors import InvalidInput
 from alteraser.ledger.ids import id_of
 from alteraser.models.relational.composite import CompositeModel
+from alteraser.service.moments import Unit
 from alteraser.service.state import State
 
 FIELDS = frozenset({"user", "item", "head", "relation", "tail", "timestamp", "value", "context"})
 ENDS = (("user", "item"), ("head", "tail"))
 
-Ticks = Callable[[Any, str, int], int]
-"""A time, in a unit, of the row at a place"""
-
 
 def from_rows(
-    state: State, version: Version, relation: str, rows: list[dict[str, Any]], ticks: Ticks
+    state: State, version: Version, relation: str, rows: list[dict[str, Any]]
 ) -> tuple[Addition, int]:
     """Rows of a body, and how many of them are left out; InvalidInput."""
     held = version.held
@@ -49,7 +47,7 @@ def from_rows(
                 "value, context, or of a graph relation",
             )
     if relation == MAIN:
-        table = _of_data(state, held, rows, ticks)
+        table = _of_data(state, held, rows)
         return _from_data(held, Sheet.read(table, _repeated(state.reading), every_column=True))
     told = next((place for place, row in enumerate(rows) if "context" in row), None)
     if told is not None:
@@ -63,8 +61,7 @@ def from_rows(
             kind = id_kind(schema.field(name).type)
             found[name] = [_end(row, ends[name], kind, at) for at, row in enumerate(rows)]
         else:
-            times = _times(held, relation)
-            found[name] = _moments(state, times, rows, ticks)
+            found[name] = _unit(held, relation).of_rows(rows, state.clock())
     columns = {name: pa.array(values, schema.field(name).type) for name, values in found.items()}
     return held.addition(relation, pa.table(columns)), 0
 
@@ -75,13 +72,19 @@ def from_file(state: State, version: Version, relation: str, path: Path) -> tupl
     assert isinstance(held, HeldSources)
     schema = held.columns(relation)
     if relation == MAIN:
-        return _from_data(held, Sheet.read(path, _repeated(state.reading), every_column=True))
+        sheet = Sheet.read(path, _repeated(state.reading), every_column=True)
+        if state.reading.timestamp_column is not None:
+            _unit(held, MAIN).check(sheet.times, f"{path}: the latest time")
+        return _from_data(held, sheet)
     like = held.addition(relation, pa.table({}))
     table = read_used(RelationFile(relation, path, like.tables))
     if TIME in schema.names and TIME not in table.column_names:
         raise InvalidInput(
             f"{path}: {relation} has times, so a column {TIME!r} is needed here as well"
         )
+    if TIME in schema.names:
+        times = table[TIME].to_numpy()
+        _unit(held, relation).check(times, f"{path}: the latest time")
     ids = [name for name in schema.names if name != TIME]
     given = [name for name in table.column_names if name != TIME]
     if set(given) != set(ids):
@@ -140,7 +143,7 @@ def _from_data(held: HeldSources, sheet: Sheet) -> tuple[Addition, int]:
     return held.addition(MAIN, held.table_of(main)), left_out
 
 
-def _of_data(state: State, held: HeldSources, rows: list[dict[str, Any]], ticks: Ticks) -> pa.Table:
+def _of_data(state: State, held: HeldSources, rows: list[dict[str, Any]]) -> pa.Table:
     """Rows of a body in the columns that DATA were read from."""
     reading, given = state.reading, held.given
     columns: dict[str, Any] = {}
@@ -152,7 +155,7 @@ def _of_data(state: State, held: HeldSources, rows: list[dict[str, Any]], ticks:
         columns[column] = [_end(row, (end,), kind, at) for at, row in enumerate(rows)]
     times = None
     if reading.timestamp_column is not None:
-        times = _moments(state, given.main.times, rows, ticks)
+        times = _unit(held, MAIN).of_rows(rows, state.clock())
         columns[reading.timestamp_column] = times
     columns |= _contexts(held, rows, times)
     for name in reading.columns:
@@ -183,8 +186,8 @@ def _contexts(
     for name in names:
         told: list[Any] = [None] * len(rows)
         if times is not None and tells_time(held, name):
-            unit = unit_of(np.array(times))
-            told = FROM_TIME[name](np.array(times) // UNITS[unit]).tolist()
+            ticks = UNITS[_unit(held, MAIN).name]
+            told = FROM_TIME[name](np.array(times) // ticks).tolist()
         words = [
             row.get("context", {}).get(name, word) for row, word in zip(rows, told, strict=True)
         ]
@@ -218,15 +221,9 @@ def _end(row: Mapping[str, Any], fields: tuple[str, ...], kind: IdKind, place: i
     raise _invalid("unknown_field", f"interactions[{place}]: {' or '.join(fields)} is missing")
 
 
-def _times(held: HeldSources, relation: str) -> Any:
-    return next((x.times for x in held.given.links if x.group == relation), None)
-
-
-def _moments(state: State, times: Any, rows: list[dict[str, Any]], ticks: Ticks) -> list[int]:
-    """When each row was: now, where it does not say it."""
-    unit = "s" if times is None or not len(times) else unit_of(times)
-    now = int(state.clock().timestamp() * UNITS[unit])
-    return [ticks(row.get("timestamp", now), unit, at) for at, row in enumerate(rows)]
+def _unit(held: HeldSources, relation: str) -> Unit:
+    times = [x.times for x in held.given.links if x.group == relation and x.times is not None]
+    return Unit.of(np.concatenate(times) if times else None)
 
 
 def _invalid(code: str, message: str) -> InvalidInput:
