@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from alteraser.cli.main import main
 from alteraser.data.interactions import Interactions
 from alteraser.errors import NotFound
 from alteraser.ledger import requests, states
@@ -18,8 +21,9 @@ from alteraser.service.asides import OWED, Asides
 from alteraser.service.erasing import find
 from alteraser.service.remaining import list_of_remaining
 from alteraser.service.serving import Serving
+from alteraser.service.state import create
 
-from .conftest import BASE, everything
+from .conftest import BASE, Service, everything
 
 
 def act(opened, what, name: str) -> None:
@@ -150,6 +154,26 @@ def test_a_list_of_what_is_left_is_that_of_all_the_data(service, kind: str) -> N
             hidden = set(data.indices[gone].tolist())
             expected = [item for item in best_items if item not in hidden]
             assert [item for item in items if item >= 0] == expected[: len(items)]
+
+
+@pytest.mark.parametrize("similarity", ["cosine", "tfidf", "bm25"])
+def test_by_people_like_somebody_it_is_the_list_of_the_next_version(
+    made: Path, tmp_path: Path, similarity: str
+) -> None:
+    """Who is near whom, and what the measure knows of all, are of what is left at once."""
+    line = ["train", str(made / "data.csv"), "--model", "user-knn", "--neighbors", "3"]
+    assert main([*line, "--similarity", similarity, "-q", "--out", str(tmp_path / "model")]) == 0
+    create(tmp_path / "state", tmp_path / "model", made / "data.csv", rate=0)
+    with contextlib.closing(Service(tmp_path / "state")) as opened:
+        for user in opened.state.load_serving().data.users.ids.to_pylist()[:6]:
+            data = opened.state.load_serving().data
+            mine = data.select(users=[user]).to_table()["item_id"].to_pylist()
+            opened.send({"pairs": [[user, item] for item in mine[: len(mine) // 2]]})
+            shown = listed(Serving(opened.state), user, 40)
+            opened.work()
+            gone = set(mine[: len(mine) // 2])
+            served = listed(Serving(opened.state), user, 40)
+            assert shown == [item for item in served if item not in gone]
 
 
 def test_an_item_of_which_a_hold_keeps_a_pair_goes_at_once_for_the_others(service) -> None:

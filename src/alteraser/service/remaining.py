@@ -7,6 +7,7 @@ from for this person:
 
     kinds that make lists from a history    the history that is left
     counts of a person                      the state without what goes
+    people like somebody                    both: counts and histories without what goes of theirs
     factors                                 A_u⁻¹ b_u of what is left, at the served items
     what is trained by steps                nothing: their served scores
     several sources                         nothing: of a feature, a graph or another relation that
@@ -170,11 +171,11 @@ def _best(
     if isinstance(model, ExactModel) and model.settings.extra is None:
         kind = model.settings
         wanted: Any = removed if data.events is None else Selection.of_events(removed)
-        if not kind.needs_history:
+        if kind.reads_others or not kind.needs_history:
             deletion = Deletion(data, data.remove(wanted))
             model = replace(model, state=kind.without(model.state, deletion, threads=1))
-        elif kind.reads_others:
-            seen = data.remove(wanted).remaining
+        if kind.reads_others:
+            seen = deletion.removal.remaining
     items, scores = model.top_items(np.array([row]), k=k, seen=seen)
     return items[0], scores[0]
 
