@@ -15,12 +15,15 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from alteraser.cli.main import main
 from alteraser.errors import AltEraserError
+from alteraser.ledger import kinds
 from alteraser.ledger.schema import VERSION
+from alteraser.service.run import _examine
 from alteraser.service.serving import Serving
 from alteraser.service.state import open_state
 from alteraser.service.worker import Worker
@@ -274,3 +277,59 @@ def test_it_is_refused_whoever_opens_it(damaged: tuple[Path, Damage], tmp_path: 
     assert damage.says in raised.value.message
     assert content(root) == before, "nothing was written, nothing was mended"
     assert not (tmp_path / "unpickled").exists()
+
+
+def test_a_large_ledger_is_examined_while_it_is_used(
+    damaged_page: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever opens it does not read it whole first; the service and the worker do beside or before
+    their work, and a copy is not made of it."""
+    monkeypatch.setattr(kinds, "SOON", 0)
+    state = open_state(damaged_page)
+    assert state.halted is None
+    _examine(state)
+    assert state.halted == "integrity"
+    state.close()
+    before = content(damaged_page)
+    for line in (
+        ["worker", "--state", str(damaged_page), "--once"],
+        ["backup", str(damaged_page), "--out", f"{damaged_page}.tar"],
+    ):
+        code, said = commanded(*line)
+        assert (code, "is damaged" in said) == (6, True), said
+    assert content(damaged_page) == before
+    assert not Path(f"{damaged_page}.tar").exists()
+
+
+def test_a_ledger_of_which_all_is_well_is_examined_once(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[Any] = []
+    whole = kinds.SQLite.check
+    monkeypatch.setattr(kinds.SQLite, "check", lambda *given: (looks.append(1), whole(*given)))
+    shutil.copytree(made / "state-knn", tmp_path / "state")
+    for soon, after_opening in ((kinds.SOON, 1), (0, 0)):
+        monkeypatch.setattr(kinds, "SOON", soon)
+        looks.clear()
+        state = open_state(tmp_path / "state")
+        assert len(looks) == after_opening
+        for _ in range(2):
+            _examine(state)
+            assert (len(looks), state.halted) == (1, None)
+        state.close()
+
+
+@pytest.fixture
+def damaged_page(made: Path, tmp_path: Path) -> Path:
+    """A state with a page of its ledger that no longer is one, which nobody reads to open it."""
+    root = tmp_path / "state"
+    shutil.copytree(made / "state-knn", root)
+    with contextlib.closing(sqlite3.connect(root / "ledger.sqlite")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        question = "SELECT rootpage FROM sqlite_master WHERE name = 'idempotency'"
+        (page,) = connection.execute(question).fetchone()
+    pages = bytearray((root / "ledger.sqlite").read_bytes())
+    pages[(page - 1) * size] ^= 0xFF
+    (root / "ledger.sqlite").write_bytes(pages)
+    return root

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import typer
@@ -26,6 +26,8 @@ from alteraser.ledger.database import Database
 from alteraser.ledger.due import written
 from alteraser.service import metrics, tempo
 from alteraser.service.asides import Asides
+
+T = TypeVar("T")
 
 BATCH = 2_000
 """Requests of a batch"""
@@ -64,18 +66,34 @@ def ledger(
                 lines = [_timed(connection, *look, times) for look in _looks(count)]
         finally:
             opened.close()
+        lines += [_timed(opened.place, *each, min(times, MOST)) for each in OPENINGS]
     table(["look", "p50, ms", "p99, ms"], lines)
     return 0
 
 
-def _timed(
-    connection: Connection, name: str, look: Callable[[Connection], Any], times: int
-) -> list[str]:
-    look(connection)
+def _opened(place: Path | str) -> None:
+    Database.open(place).close()
+
+
+def _examined(place: Path | str) -> None:
+    opened = Database.open(place)
+    try:
+        opened.examine()
+    finally:
+        opened.close()
+
+
+OPENINGS = (("opening it", _opened), ("opening it, and all of it checked", _examined))
+MOST = 5
+"""Times that it is opened"""
+
+
+def _timed(of: T, name: str, look: Callable[[T], Any], times: int) -> list[str]:
+    look(of)
     took = []
     for _ in range(times):
         began = time.perf_counter()
-        look(connection)
+        look(of)
         took.append(1e3 * (time.perf_counter() - began))
     return [name, *(f"{each:.2f}" for each in np.quantile(took, [0.5, 0.99]))]
 

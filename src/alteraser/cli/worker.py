@@ -49,6 +49,7 @@ def worker(
     tracing.begin(role="worker")
     opened = open_state(state)
     try:
+        opened.database.examine()
         found = Worker(opened, threads=threads, when=tempo_of(wait, hours))
         found.begin()
 

@@ -32,6 +32,7 @@ class Database:
         self.place = place
         self._kind = kind_of(place)
         self._lock = threading.Lock()
+        self._examined = False
         self._together = Together(self.writing)
         self.engine = self._kind.engine()
 
@@ -48,7 +49,7 @@ class Database:
     @classmethod
     def open(cls, place: Path | str) -> Database:
         """One that is there, an older one brought up to date; IntegrityError for a damaged or newer
-        one.
+        one. What is large is not read whole for that: see ``examine``.
         """
         if isinstance(place, Path) and not place.is_file():
             raise IntegrityError(
@@ -64,7 +65,9 @@ class Database:
         found = cls(place)
         try:
             with found.reading() as connection:
-                found._kind.check(connection)
+                if found._kind.soon_checked:
+                    found._kind.check(connection)
+                    found._examined = True
                 schema.check(connection)
                 older = schema.outdated(connection)
             if older:
@@ -78,6 +81,13 @@ class Database:
             found.close()
             raise
         return found
+
+    def examine(self) -> None:
+        """IntegrityError where any of it is damaged: reads what ``open`` has not read."""
+        if not self._examined:
+            with self.reading() as connection:
+                self._kind.check(connection)
+            self._examined = True
 
     @property
     def name(self) -> str:

@@ -50,6 +50,8 @@ for one of 64 MiB
 """
 LONG = 4096
 """Pages of the log file from which on it is begun anew, and not only copied"""
+SOON = 128 * 2**20
+"""Bytes of a file that is checked whole before it is used; a larger one while it is"""
 DISK = {
     sqlite3.SQLITE_IOERR: errno.EIO,  # whatever the system said of it
     sqlite3.SQLITE_CANTOPEN: errno.EIO,
@@ -72,7 +74,11 @@ class Kind(Protocol):
         """
 
     def check(self, connection: Connection) -> None:
-        """IntegrityError for what is damaged."""
+        """IntegrityError for what is damaged; all of it is looked at."""
+
+    @property
+    def soon_checked(self) -> bool:
+        """Whether ``check`` takes no time to speak of."""
 
     def translated(self, error: DBAPIError) -> AltEraserError | OSError | None:
         """What ``error`` means to who uses the ledger; OSError: the disk does not keep what it is
@@ -130,6 +136,11 @@ class SQLite:
         verdict = connection.execute(text("PRAGMA quick_check")).scalar_one()
         if verdict != "ok":
             raise _damaged(self.name, verdict)
+
+    @property
+    def soon_checked(self) -> bool:
+        """See ``Kind``."""
+        return self.path.stat().st_size <= SOON
 
     def translated(self, error: DBAPIError) -> AltEraserError | OSError | None:
         """See ``Kind``."""
@@ -233,6 +244,11 @@ class PostgreSQL:
 
     def check(self, connection: Connection) -> None:
         """See ``Kind``: what the server does not say itself, it does not know."""
+
+    @property
+    def soon_checked(self) -> bool:
+        """See ``Kind``."""
+        return True
 
     def translated(self, error: DBAPIError) -> AltEraserError | None:
         """See ``Kind``. A statement that the server did not answer may have been done or not: it is

@@ -90,6 +90,7 @@ def _ledger(folders: Folders, target: Path, origin: str) -> _Needed:
     Database.copy_of(place_of(folders), target)
     database = Database.open(target)
     try:
+        database.examine()
         with database.reading() as connection:
             return _needed(connection, origin)
     finally:

@@ -67,6 +67,7 @@ def move(root: Path, url: str) -> None:
 def _moved(folders: Folders, url: str) -> None:
     source, target = Database.open(folders.ledger), Database(url)
     try:
+        source.examine()
         with source.reading() as rows:
             if not target.empty:
                 with target.reading() as connection:

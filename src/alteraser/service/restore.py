@@ -90,6 +90,7 @@ def _check(state: State, head: dict[str, Any]) -> None:
         raise IntegrityError(
             "the backup's parts are of different states; take another one", code="backup"
         )
+    state.database.examine()
     for name in sorted(path.name for path in state.folders.versions.iterdir()):
         state.load(name)
     with state.database.writing() as connection:
@@ -117,6 +118,7 @@ def read_newer(path: Path, aside: Path) -> Newer:
         Database.copy_of(served or (path / "ledger.sqlite" if path.is_dir() else path), copy)
         database = Database.open(copy)
         try:
+            database.examine()
             with database.reading() as connection:
                 found = _rows_of(connection)
                 serving = versions.serving(connection).version

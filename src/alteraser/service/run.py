@@ -18,11 +18,11 @@ from typing import Any
 
 import uvicorn
 
-from alteraser.errors import AltEraserError, Conflict, InvalidInput
+from alteraser.errors import AltEraserError, Conflict, IntegrityError, InvalidInput
 from alteraser.service import tracing
 from alteraser.service.apart import WorkerApart
 from alteraser.service.app import Api, make_app
-from alteraser.service.faults import Unnamed
+from alteraser.service.faults import Unnamed, told
 from alteraser.service.outside import Outside
 from alteraser.service.protocol import configured
 from alteraser.service.serving import Serving
@@ -36,6 +36,8 @@ TIDY = 1.0
 """Seconds between two times that the ledger is tidied"""
 GRACE = 3
 """Seconds that open connections, and then the worker, have to end"""
+
+logger = logging.getLogger("alteraser.service")
 
 
 class _Server(uvicorn.Server):
@@ -126,7 +128,8 @@ def _run(
     ]
     if worker is not None:
         followers.append(threading.Thread(target=_wake, args=(state, worker, ended), daemon=True))
-    for each in followers:
+    examining = threading.Thread(target=_examine, args=(state,), daemon=True)
+    for each in (*followers, examining):  # the last is waited for by nobody
         each.start()
     gc.collect()
     gc.freeze()  # what is there stays: looking through it again and again would stop everybody
@@ -146,6 +149,19 @@ def _wake(state: State, worker: WorkerApart, ended: threading.Event) -> None:
         state.wake.wait()
         state.wake.clear()
         worker.wake()
+
+
+def _examine(state: State) -> None:
+    """Stop taking requests in, should the ledger turn out to be damaged where ``open`` has not
+    looked.
+    """
+    try:
+        state.database.examine()
+    except IntegrityError as error:
+        logger.error("stopping: %s", error.message)
+        state.halted = error.kind
+    except (AltEraserError, OSError) as error:  # who reads or writes is told
+        logger.warning("the ledger was not examined: %s", told(error))
 
 
 def _tidy(state: State, ended: threading.Event) -> None:
