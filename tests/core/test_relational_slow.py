@@ -12,7 +12,7 @@ import pytest
 from alteraser.models.relational import LinearProblem, MissingWeights, Point, Propagation
 from alteraser.solvers.relational import Goal, Preconditioner, evaluate, hessian_product, minimize
 from alteraser.solvers.relational.preconditioner import common_walk
-from alteraser.solvers.relational.slow import _Cells, slow_space
+from alteraser.solvers.relational.slow import Residuals, slow_space
 from alteraser.solvers.relational.sweep import Seat, halves, swept
 
 from test_relational_solver import NEAR, on_a_graph  # isort: skip
@@ -83,7 +83,7 @@ def test_the_hessian_on_outer_products_is_that_of_products_with_it(layers: int, 
     left = np.random.default_rng(2).normal(size=(walk.shape[0], 4))
     right = np.linalg.qr(np.random.default_rng(3).normal(size=(3, 2)))[0]
     smooth = walk.apply(left)
-    found = _Cells(problem, point, relation, 1).galerkin(smooth[:end], smooth[end:], right)[0]
+    found = Residuals(problem, point, relation, 1).galerkin(smooth[:end], smooth[end:], right)[0]
     found = relation.weight * found + 0.5 * np.kron(left.T @ left, np.eye(2))
     outer = np.column_stack([np.outer(a, r).ravel() for a in left.T for r in right.T])
     expected = outer.T @ matrix(problem, point) @ outer

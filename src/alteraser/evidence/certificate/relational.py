@@ -17,6 +17,7 @@ from scipy.sparse import csr_array, eye_array
 from threadpoolctl import threadpool_limits
 
 from alteraser.evidence.certificate.certificate import Check
+from alteraser.evidence.certificate.discarded import ROUNDING, axes_of, least
 from alteraser.evidence.certificate.words import NAMES, Class, sentence
 from alteraser.models.relational import (
     Identity,
@@ -117,6 +118,10 @@ def _certify(
     tell("Newton step", 0.2)
     step, left, curvature, products = _newton_step(plain, point, gradient, threads)
     eta = float(np.linalg.norm(step)) * (1.0 + left / max(curvature, left, 1e-300))
+    tell("columns that are nothing", 0.8)
+    down, away = plain.saddle(point)
+    if away > limits.distance * size:
+        curvature = min(curvature, down)
     if not curvature > 0:
         eta = np.inf
     if not np.any(gradient):
@@ -242,6 +247,43 @@ class PlainLinear:
             out.tables[name][:] += 2.0 * ridge[:, None] * E
         return value, out.vector
 
+    def saddle(self, point: Point) -> tuple[float, float]:
+        """(about the least curvature of L, over the penalty, in a column in which the tables are
+        nothing, how far it is to where L is least in it); (0, 0) where none bends down.
+        """
+        rank, tables = self.problem.rank, self.problem.tables
+        ridge = np.concatenate([self.problem.ridge[table.name] for table in tables])
+        stacked = np.concatenate([point.tables[table.name][:, :rank] for table in tables])
+        axis, used = axes_of(stacked, free=not point.predictions)
+        if axis is None or not np.all(ridge > 0):
+            return 0.0, 0.0
+        root = np.sqrt(ridge)
+        parts = [part.at(point, axis) for part in self._parts]
+
+        def form(v: Float64) -> Float64:
+            column, out = v / root, v * root
+            at = self._rows(column)
+            for part in parts:
+                into = self._rows(out)
+                part.add(at, into)
+            return np.asarray(out / root)
+
+        value, vector = least(form, root[:, None] * (stacked @ used), ridge.size)
+        if not value < -ROUNDING:
+            return 0.0, 0.0
+        column = vector / root
+        fourth = sum(part.fourth(self._rows(column)) for part in parts)
+        # L falls by |value| t² and rises by the fourth power
+        return value, float(np.sqrt(-value / (2.0 * fourth))) * float(np.linalg.norm(column))
+
+    def _rows(self, column: Float64) -> dict[str, Float64]:
+        """What of a column is of which table."""
+        found, at = {}, 0
+        for table in self.problem.tables:
+            found[table.name] = column[at : at + table.rows]
+            at += table.rows
+        return found
+
     def product(self, point: Point, direction: Float64) -> Float64:
         """∇²L · direction, a vector."""
         along = self.problem.point(direction)
@@ -260,21 +302,21 @@ class _PlainRelation:
         self.relation, self._rank = relation, problem.rank
         cells, missing = relation.cells, relation.missing
         m, n = cells.shape
-        self._a = missing.weight * (missing.rows if missing.rows.size else np.ones(m))
-        self._b = missing.columns if missing.columns.size else np.ones(n)
-        self._row = np.repeat(np.arange(m), np.diff(cells.indptr))
+        self.a = missing.weight * (missing.rows if missing.rows.size else np.ones(m))
+        self.b = missing.columns if missing.columns.size else np.ones(n)
+        self.row = np.repeat(np.arange(m), np.diff(cells.indptr))
         c = cells.confidence if cells.confidence.size else np.ones(len(cells))
         y = cells.target if cells.target.size else np.ones(len(cells))
-        self._excess, self._pull = c - self._a[self._row] * self._b[cells.indices], c * y
+        self.excess, self._pull = c - self.a[self.row] * self.b[cells.indices], c * y
         self._energy = float((c * y * y).sum())
-        self._left, self._right = _matrices(relation.left), _matrices(relation.right)
+        self.left, self.right = _matrices(relation.left), _matrices(relation.right)
 
     def _sides(self, point: Point, constant: float) -> tuple[Float64, Float64, Float64 | None]:
         """(X, Z, h), with the columns of biases where there are some."""
         r, d = self.relation, self._rank
         X, Z = (
-            _forward(self._left, point.tables[r.source]),
-            _forward(self._right, point.tables[r.target]),
+            _forward(self.left, point.tables[r.source]),
+            _forward(self.right, point.tables[r.target]),
         )
         h = point.predictions.get(r.name)
         if not r.biases:
@@ -288,10 +330,10 @@ class _PlainRelation:
 
     def _at(self, X: Float64, Z: Float64) -> Array:
         """X Zᵀ in the observed cells."""
-        found = np.empty(self._row.size)
+        found = np.empty(self.row.size)
         for start in range(0, found.size, 1 << 16):
             at = slice(start, start + (1 << 16))
-            rows, columns = self._row[at], self.relation.cells.indices[at]
+            rows, columns = self.row[at], self.relation.cells.indices[at]
             found[at] = np.einsum("id,id->i", X[rows], Z[columns])
         return found
 
@@ -305,11 +347,11 @@ class _PlainRelation:
         scale = self._scale(h, X.shape[1])
         Y, beta = X * scale, self.relation.weight
         s = self._at(Y, Z)
-        E = self._sparse(self._excess * s - self._pull)
-        inner, outer = Z.T @ (self._b[:, None] * Z), Y.T @ (self._a[:, None] * Y)
-        dY = 2.0 * beta * (E @ Z + self._a[:, None] * (Y @ inner))
-        dZ = 2.0 * beta * (E.T @ Y + self._b[:, None] * (Z @ outer))
-        loss = float((self._excess * s * s - 2.0 * self._pull * s).sum()) + self._energy
+        E = self._sparse(self.excess * s - self._pull)
+        inner, outer = Z.T @ (self.b[:, None] * Z), Y.T @ (self.a[:, None] * Y)
+        dY = 2.0 * beta * (E @ Z + self.a[:, None] * (Y @ inner))
+        dZ = 2.0 * beta * (E.T @ Y + self.b[:, None] * (Z @ outer))
+        loss = float((self.excess * s * s - 2.0 * self._pull * s).sum()) + self._energy
         loss = beta * (loss + float((inner * outer).sum()))
         if h is not None:
             strength, d = self.relation.prediction or 0.0, self._rank
@@ -328,10 +370,10 @@ class _PlainRelation:
         Y, U = X * scale, V * scale
         if dh is not None:
             U[:, :d] += X[:, :d] * dh
-        a, b = self._a[:, None], self._b[:, None]
+        a, b = self.a[:, None], self.b[:, None]
         s = self._at(Y, Z)
-        E = self._sparse(self._excess * s - self._pull)
-        F = self._sparse(self._excess * (self._at(U, Z) + self._at(Y, W)))
+        E = self._sparse(self.excess * s - self._pull)
+        F = self._sparse(self.excess * (self._at(U, Z) + self._at(Y, W)))
         inner, outer = Z.T @ (b * Z), Y.T @ (a * Y)
         dinner, douter = W.T @ (b * Z) + Z.T @ (b * W), U.T @ (a * Y) + Y.T @ (a * U)
         dY = 2.0 * beta * (F @ Z + E @ W + a * (U @ inner + Y @ dinner))
@@ -346,6 +388,14 @@ class _PlainRelation:
             back[:, :d] += first[:, :d] * dh
         self._back(back, dZ, out)
 
+    def at(self, point: Point, axis: Float64) -> _Beside:
+        """Its errors at a point, for a column along ``axis`` beside the others."""
+        X, Z, h = self._sides(point, 1.0)
+        Y = X * self._scale(h, X.shape[1])
+        strength = self.relation.weight * (1.0 if h is None else float(h @ axis**2))
+        error = self._sparse(self.excess * self._at(Y, Z) - self._pull)
+        return _Beside(self, Y, Z, error, strength)
+
     def _scale(self, h: Float64 | None, width: int) -> Float64:
         found = np.ones(width)
         if h is not None:
@@ -357,10 +407,49 @@ class _PlainRelation:
         if r.biases:
             dX, dZ = dX[:, : d + 1], np.hstack([dZ[:, :d], dZ[:, d + 1 :]])
         for matrices, table, G in (
-            (self._left, r.source, dX),
-            (self._right, r.target, dZ),
+            (self.left, r.source, dX),
+            (self.right, r.target, dZ),
         ):
             out.tables[table][:, : G.shape[1]] += _backward(matrices, G)
+
+
+@dataclass(frozen=True, eq=False)
+class _Beside:
+    """A relation's errors R, and what they make of a column c that was nothing."""
+
+    of: _PlainRelation
+    Y: Float64
+    Z: Float64
+    error: csr_array
+    strength: float
+    """β h, h being that of the column"""
+
+    def add(self, column: dict[str, Float64], out: dict[str, Float64]) -> None:
+        """Add half the gradient of 2 β (A c)ᵀ R (B c)."""
+        x, z = self._sides(column)
+        a, b, r = self.of.a, self.of.b, self.of.relation
+        Rz = self.error @ z + a * (self.Y @ (self.Z.T @ (b * z)))
+        Rx = self.error.T @ x + b * (self.Z @ (self.Y.T @ (a * x)))
+        for name, matrices, G in ((r.source, self.of.left, Rz), (r.target, self.of.right, Rx)):
+            out[name][:] += self.strength * _backward(matrices, G)
+
+    def fourth(self, column: dict[str, Float64]) -> float:
+        """Σ_cells β w (A c)² (B c)² h²."""
+        x, z = self._sides(column)
+        cells = self.of.relation.cells
+        there = float(self.of.excess @ (x[self.of.row] * z[cells.indices]) ** 2)
+        return (
+            self.strength**2
+            / self.of.relation.weight
+            * (there + float(self.of.a @ x**2) * float(self.of.b @ z**2))
+        )
+
+    def _sides(self, column: dict[str, Float64]) -> tuple[Float64, Float64]:
+        r = self.of.relation
+        return (
+            _forward(self.of.left, column[r.source]),
+            _forward(self.of.right, column[r.target]),
+        )
 
 
 def _matrices(operator: Operator) -> list[csr_array | tuple[csr_array, int]]:

@@ -22,6 +22,7 @@ from alteraser.solvers.limits import DEFAULT, Limits
 from alteraser.solvers.loop import AGAIN, Decided, End, Move, Phase, Plan, Until
 from alteraser.solvers.loop import minimize as loop
 from alteraser.solvers.phases.measured import MARGIN, distance_asked
+from alteraser.solvers.relational.discarded import escape
 from alteraser.solvers.relational.evaluation import evaluate
 from alteraser.solvers.relational.newton import NewtonStep, newton_step
 from alteraser.solvers.relational.preconditioner import Preconditioner
@@ -330,7 +331,7 @@ class _Refine(Decided):
             )
         far = found.distance / state.size
         if far <= state.asked and state.residual <= state.goal.residual:
-            return Move(self._record(state, found), "arrived")
+            return Move(self._record(state, found), "bent" if _lower(state) else "arrived")
         vector = state.point.vector + found.step
         value, gradient = state.look(vector)
         noise = NOISE * abs(state.value)
@@ -342,7 +343,8 @@ class _Refine(Decided):
             if after <= AS_FORETOLD * found.left * before and off <= state.asked * state.size:
                 state.measured = replace(found, arrived=off)
                 if state.residual <= state.goal.residual:
-                    return Move(self._record(state, state.measured), "arrived")
+                    record = self._record(state, state.measured)
+                    return Move(record, "bent" if _lower(state) else "arrived")
         elif not far < STUCK * self._before:
             return Move(record, "spent")
         self._before = min(far, self._before)
@@ -375,6 +377,22 @@ def _along(
         # where a quadratic with these slopes has its least
         t *= min(max(-slope / (here - slope), 0.1), 0.7) if sound and here > 0 else 0.3
     return None
+
+
+def _lower(state: _State) -> bool:
+    """Go to where L is lower by a column that is discarded; False where that is no further than
+    what is asked, or no lower than rounding.
+    """
+    found = escape(state.problem, state.point, threads=state.threads)
+    if found is None or found.length <= state.asked * state.size:
+        return False
+    vector = state.point.vector + found.step
+    value, gradient = state.look(vector)
+    if not value < state.value - NOISE * abs(state.value):
+        return False
+    state.go(vector, value, gradient)
+    state.renew()
+    return True
 
 
 def _leave(state: _State, bent: Float64) -> bool:

@@ -86,7 +86,7 @@ def slow_space(
     lengths = np.linalg.norm(columns, axis=0)
     if not right.shape[1] or not np.all(lengths > 0):
         return None
-    cells = _Cells(problem, point, relation, threads)
+    cells = Residuals(problem, point, relation, threads)
 
     def pulled(L: Array) -> Array:
         Y = walk.apply(L, threads=threads)
@@ -137,7 +137,7 @@ def _discarded(E: Float64, pulled: Any, count: int) -> Float64:
     return np.asarray(basis @ vectors[:, : -count - 1 : -1])
 
 
-class _Cells:
+class Residuals:
     """A relation's cells at a point."""
 
     def __init__(
@@ -164,6 +164,11 @@ class _Cells:
             self._error @ V + (a * self.X) @ (self.Z.T @ (b * V)),
             self._error.T @ U + (b * self.Z) @ (self.X.T @ (a * U)),
         )
+
+    def squares(self, u: Array, v: Array) -> float:
+        """Σ_cells w u_i² v_j²."""
+        at = u[self.rows] * v[self.columns]
+        return float(self.weights @ at**2) + float(self.a @ u**2) * float(self.b @ v**2)
 
     def galerkin(self, U: Array, V: Array, right: Array) -> tuple[Float64, Float64]:
         """(H, B) on the outer products of (U, V)'s columns, smoothed, and ``right``: half the
