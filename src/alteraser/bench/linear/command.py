@@ -12,6 +12,7 @@ from alteraser.bench.linear.case import Case
 from alteraser.bench.linear.defaults import shares
 from alteraser.bench.linear.factorization import factorization
 from alteraser.bench.linear.features import features
+from alteraser.bench.linear.gradient import gradients
 from alteraser.bench.linear.lightgcn import lightgcn
 from alteraser.bench.linear.relations import relations
 from alteraser.errors import InvalidInput
@@ -24,9 +25,9 @@ CASES = {
     "relations": relations,
 }
 """By name: what is run on a set"""
-DEFAULTS = "defaults"
-"""The case that is of all sets together"""
-NAMES = (*CASES, DEFAULTS)
+DEFAULTS, GRADIENT = "defaults", "gradient"
+"""The case that is of all sets together, and the one that is of none"""
+NAMES = (*CASES, DEFAULTS, GRADIENT)
 
 
 def linear(
@@ -56,6 +57,10 @@ def linear(
         str | None,
         typer.Option("--nodes", metavar="FILE:COLUMN", help="Which node of it an item is."),
     ] = None,
+    sizes: Annotated[
+        str,
+        typer.Option("--sizes", help="Millions of rows, with commas or spaces; of gradient."),
+    ] = "1,3,10",
     feature_scaling: Annotated[float, typer.Option("--feature-scaling", help="ν.")] = 1.0,
     missing_weight: MissingWeight = None,
     regularization: Regularization = None,
@@ -86,7 +91,8 @@ def linear(
     lightgcn: the paper's scenario. enmf: matrix factorization as a case of the family, beside ENMF.
     features: what is known of users and items, and a graph; items nobody had. relations: views,
     carts and purchases, drawn from the interactions of a set, generated without one. defaults: what
-    shares of ENMF's λ are worth to LightGCN, on validation cuts of all sets.
+    shares of ENMF's λ are worth to LightGCN, on validation cuts of all sets. gradient: what one of
+    five generated relations costs beside those of ENMF, by size; no set is read.
 
     Example: alteraser bench linear ml-100k --layers 2 --factors 32
 
@@ -117,6 +123,12 @@ def linear(
         beside=beside,
         keep=keep,
     )
+    if case == GRADIENT:
+        if sets:
+            raise InvalidInput(f"--case gradient generates its data: leave {sets[0]} out")
+        for _ in each(None):
+            gradients(sizes, asked)
+        return 0
     if case == DEFAULTS:
         shares(each(sets), asked)
         return 0
