@@ -140,6 +140,11 @@ def test_lists_for_contexts_cold_items_and_somebody_new(shop: Path, run: Run) ->
     assert code == 0, err
     lists = {x["user_id"]: x["items"] for x in json.loads(out)["recommendations"]}
     assert len(lists["zoe"]) == 3
+    for row in ("zoe,30,k", "bob,,q"):  # whatever the order of the file
+        (shop / "new.csv").write_text(f"user_id,age,job\n{row}\n")
+        alone = document(run, f"recommend {shop}/m --features {shop}/new.csv -k 3")
+        (found,) = alone["recommendations"]
+        assert found["items"] == lists[found["user_id"]]
     code, _, err = run(f"recommend {shop}/m --user 16")
     assert code == 3
     assert "16 is not in the model" in err.replace("'", "")

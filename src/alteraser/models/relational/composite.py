@@ -135,9 +135,15 @@ class CompositeModel(LinearModel):
 
     def of_users(self, known: Attributes) -> CompositeModel:
         """The same for other users, of whom only features are known."""
-        E = self.tables[USER]
+        E, known = self.tables[USER], known.of(known.entities.ids)  # rows as ids have them
         vectors = composed(self.blocks[USER], known, E) + self.average @ E
         return replace(self, users=known.entities.ids, vectors=(vectors, self.vectors[1]))
+
+    def of_items(self, known: Attributes) -> CompositeModel:
+        """The same with lists of other items, of which only features are known."""
+        known = known.of(known.entities.ids)
+        more = composed(self.blocks[ITEM], known, self.tables[ITEM])
+        return replace(self, items=known.entities.ids, vectors=(self.vectors[0], more))
 
     def with_items(self, known: Attributes) -> CompositeModel:
         """The same with items that have features and that nobody ever had, behind the others."""
