@@ -261,10 +261,18 @@ class Client:
         k: int = 10,
         scores: bool = False,
         context: Mapping[str, str] | None = None,
+        among: Sequence[Id] | None = None,
     ) -> RankedItems:
         """The best items for ``user``; NotFound for who is not there, or no longer. ``context``:
-        such as ``{"weekday": "monday"}``, of a model that tells contexts apart.
+        such as ``{"weekday": "monday"}``, of a model that tells contexts apart. ``among``: of these
+        items alone; of kind linear also of some that nobody had, by their features.
         """
+        if among is not None:
+            wanted = {"user": user, "among": list(among), "k": k, "scores": scores}
+            chosen: RankedItems = self._sent(
+                "/v1/recommendations", wanted | {"context": dict(context or {})}
+            ).json()
+            return chosen
         params = {"k": str(k)} | ({"scores": "1"} if scores else {})
         if context:
             params["context"] = ",".join(f"{name}={word}" for name, word in context.items())
@@ -279,11 +287,13 @@ class Client:
         k: int = 10,
         scores: bool = False,
         context: Mapping[str, str] | None = None,
+        among: Sequence[Id] | None = None,
     ) -> RankedItems:
         """The best items for somebody new, of whom only ``features`` are known (there is no
         ``user_id``); InvalidInput for features that the model was not trained with.
         """
         body = {"features": dict(features), "k": k, "scores": scores, "context": context or {}}
+        body |= {} if among is None else {"among": list(among)}
         found: RankedItems = self._sent("/v1/recommendations", body).json()
         return found
 

@@ -14,6 +14,8 @@ from alteraser.cli.main import main
 from alteraser.service.state import create
 
 PEOPLE, THINGS = 18, 12
+COLD = (50, 51)
+"""Items that nobody ever had"""
 START = 1_700_000_000
 OPTIONS = {
     "features": (
@@ -57,7 +59,11 @@ def write(folder: Path) -> None:
     things = np.arange(THINGS)
     genres = [("jazz", "rock", "jazz|rock")[n % 3] for n in things]
     nodes = [f"n{n}" for n in things]
-    items = {"item_id": things, "genre": genres, "node": nodes}
+    items = {
+        "item_id": [*things, *COLD],
+        "genre": [*genres, "jazz", "rock"],
+        "node": [*nodes, None, None],
+    }
     pacsv.write_csv(pa.table(items), folder / "items.csv")
     by = [(f"n{n}", "by", f"maker-{n % 4}") for n in things]
     like = [(f"n{n}", "like", f"n{(n + 3) % THINGS}") for n in range(5)]

@@ -387,6 +387,39 @@ def test_somebody_new_has_a_list_by_features(
     assert less["items"][:3] == shown["items"][1:]
 
 
+def test_lists_of_some_items_alone(service: Service, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also of those that nobody had, as on the command line; what is to go is in none."""
+    serving, (jazz, rock) = Serving(service.state), several.COLD
+    some = [3, 7, jazz, rock, 1_000]
+    Path("some.csv").write_text("item_id\n" + "\n".join(map(str, some)) + "\n")
+    files = service.state.load_serving().folder
+    for context in ({}, {"place": "home"}):
+        shown = serving.recommend(person(5), 9, scores=True, context=context, among=some)
+        line = f"recommend {files}/model --user {person(5)} --item-features items.csv"
+        line += " --context place=home" if context else ""
+        capsys.readouterr()
+        masked = ["--data", f"{files}/interactions.parquet", "--among", "some.csv", "--json"]
+        assert main([*line.split(), *masked]) == 0
+        found = json.loads(capsys.readouterr().out)["recommendations"][0]["items"]
+        assert {jazz, rock} <= {x["item_id"] for x in found}
+        assert [x["item_id"] for x in found] == [x["item_id"] for x in shown["items"]]
+        assert [x["score"] for x in found] == pytest.approx([x["score"] for x in shown["items"]])
+        fewer = serving.recommend(person(5), 1, scores=True, context=context, among=some)
+        assert fewer["items"] == shown["items"][:1]
+    new = serving.of_features({"age": 31}, 9, context={}, among=[rock, jazz])
+    assert {x["item_id"] for x in new["items"]} == {jazz, rock}
+    assert (
+        serving.of_features({"age": 31}, 1, context={}, among=[rock, jazz])["items"]
+        == (new["items"][:1])
+    )
+    assert serving.recommend(person(5), 9, among=[1_000])["items"] == []
+    service.send({"items": [jazz]})
+    left = serving.recommend(person(5), 9, scores=True, context={"place": "home"}, among=some)
+    assert left["items"] == [x for x in shown["items"] if x["item_id"] != jazz]
+    with pytest.raises(InvalidInput, match="among"):
+        serving.recommend(person(5), 3, among=["x"])
+
+
 @pytest.mark.parametrize(
     ("features", "context", "words"),
     [

@@ -115,6 +115,11 @@ def test_contexts_that_are_none(site: Site, path: str, code: str, status: int) -
         ({"features": {"age": None}}, "features"),
         ({"features": {"job": [1]}}, "features"),
         ({"features": {"user_id": "x"}}, "features"),
+        ({"features": {"age": 3}, "user": "x"}, "unknown_field"),
+        ({"features": {"age": 3}, "among": []}, "among"),
+        ({"features": {"age": 3}, "among": [1.5]}, "among"),
+        ({"features": {"age": 3}, "among": ["x"]}, "among"),
+        ({"user": True}, "user"),
     ],
 )
 def test_features_that_are_none(site: Site, body: Any, code: str) -> None:
@@ -143,6 +148,11 @@ def test_by_the_python_client(site: Site) -> None:
         home = client.recommendations(person(1), k=3, scores=True, context={"place": "home"})
         assert home["items"][0]["score"] != 0
         assert len(client.recommendations_for({"age": 30}, k=3)["items"]) == 3
+        for found in (
+            client.recommendations(person(1), among=several.COLD),
+            client.recommendations_for({"age": 30}, among=several.COLD),
+        ):
+            assert {x["item_id"] for x in found["items"]} == set(several.COLD)
         assert client.ingest([{"user": "x", "item": 3}], relation="views")["accepted"] == 1
         with pytest.raises(InvalidInput, match="of users the model here has age, job"):
             client.recommendations_for({"height": 3})

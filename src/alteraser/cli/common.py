@@ -38,6 +38,15 @@ DataOption = Annotated[Path, typer.Option("--data", help="Interactions: a file, 
 
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="A model directory.")]
 
+Among = Annotated[
+    Path | None,
+    typer.Option(
+        "--among",
+        metavar="FILE",
+        help="Rank these items alone: a table with item_id.",
+        show_default="all of them",
+    ),
+]
 UserColumn = Annotated[str, typer.Option("--user-column", help="Column with the user ids.")]
 
 ItemColumn = Annotated[str, typer.Option("--item-column", help="Column with the item ids.")]

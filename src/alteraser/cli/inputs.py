@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alteraser.errors import InvalidInput
+from alteraser.errors import InvalidInput, NotFound
 
 if TYPE_CHECKING:
     from alteraser.data.ids import IdMap
@@ -143,6 +143,24 @@ def read_users(path: Path | None, model: Recommender) -> Any:
     if path is None:
         return None
     return read_forget(path, model.reading or _standard(), whole_users=True, names=NOT_ASKED).users
+
+
+def read_items(path: Path | None, model: Recommender) -> Any:
+    """The ids in a table's item column, or None; NotFound where the model knows none of them."""
+    if path is None:
+        return None
+    reading = model.reading or _standard()
+    found: Any = read_forget(
+        path, reading, whole_users=False, whole_items=True, names=NOT_ASKED
+    ).items
+    known = model.items.rows_of(found, f"{path}: item_id") >= 0
+    if not known.any():
+        raise NotFound(
+            f"--among {path}: none of its {len(found):,} items is in the model. Write ids as in "
+            "the data; what is known of items that nobody had, a model of kind linear takes from "
+            "--item-features"
+        )
+    return found
 
 
 def read_forget(

@@ -50,6 +50,7 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    among: common.Among = None,
     context: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +86,8 @@ def recommend(
     basket; what was there before may come again.
 
     A model of kind linear lists for a --context, for who is in --features, and for users and items
-    that have no interactions but are in --user-features and --item-features.
+    that have no interactions but are in --user-features and --item-features. Beside what people had
+    such items come last: --among lists them among themselves.
 
     --segment lists what a segment had, for somebody who is not in the model.
 
@@ -94,12 +96,19 @@ def recommend(
     Example: alteraser recommend model --user 42 --data ratings.csv
 
     Example: alteraser recommend model-2 --all --data remaining.csv --exclude forget.csv
+
+    Example: alteraser recommend model --user 42 --item-features items.csv --among new.csv
     """
     from alteraser.models.closed_form.model import ExactModel
     from alteraser.verbs.evaluate import seen_by
 
     everybody = everybody or (features is not None and not user and not segment)
-    check_asked(user, segment, everybody=everybody, plain=data is None and features is None)
+    check_asked(
+        user,
+        segment,
+        everybody=everybody,
+        plain=data is None and features is None and among is None,
+    )
     screen = Screen(json, quiet)
     if segment:
         return for_segments(screen, load_shown(model, beside, context), model, segment, k, exclude)
@@ -107,12 +116,11 @@ def recommend(
         trained = load_shown(model, beside, context, features)
         if user:
             trained.rows_of_users(user)  # before the data are read
-        left_out = None if exclude is None else excluded(exclude, trained)
+        chosen: dict[str, Any] = {"among": inputs.read_items(among, trained)}
+        chosen["exclude"] = excluded(exclude, trained)
         seen = None if data is None else seen_by(trained, inputs.read_for(trained, data))
     with screen.phase("solve", "ranking"), inputs.blas_threads(threads):
-        lists = trained.recommend(
-            None if everybody else user, k=k, seen=seen, exclude=left_out
-        ).to_list()
+        lists = trained.recommend(None if everybody else user, k=k, seen=seen, **chosen).to_list()
     if data is None and not (isinstance(trained, ExactModel) and trained.settings.repeats):
         screen.note("without --data, items a user already has are listed too")
     for entry in lists:
@@ -146,7 +154,9 @@ def check_asked(
             "name users with --user ID, or ask for --all, or for a --segment (one of them)"
         )
     if segment and not plain:
-        raise InvalidInput("--segment is for nobody in particular: leave --data and --features out")
+        raise InvalidInput(
+            "--segment is for nobody in particular: leave --data, --features and --among out"
+        )
 
 
 def for_segments(
@@ -161,7 +171,7 @@ def for_segments(
             "--segment-column"
         )
     with screen.phase("solve", "ranking"):
-        left_out = None if exclude is None else excluded(exclude, model)
+        left_out = excluded(exclude, model)
         lists = model.of_segments(list(dict.fromkeys(names)), k=k, exclude=left_out)
     show(screen, path, k, lists, "segment")
 
@@ -202,10 +212,12 @@ def load_shown(
     return model
 
 
-def excluded(path: Path, model: Recommender) -> Selection:
-    """The table at ``path`` as items, or pairs, that are to be in no list; InvalidInput for one
-    that names no items.
+def excluded(path: Path | None, model: Recommender) -> Selection | None:
+    """The table at ``path`` as items, or pairs, that are to be in no list, None for none;
+    InvalidInput for one that names no items.
     """
+    if path is None:
+        return None
     from alteraser.data.readers import ReadingOptions
     from alteraser.data.selection import Selection
 

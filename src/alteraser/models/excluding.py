@@ -1,11 +1,11 @@
-"""Lists without some items: for everybody, or each user's own. For any kind, by asking it for
-longer lists.
+"""Lists without some items: for everybody, or each user's own; or of some items alone. For any
+kind, by asking it for longer lists.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from alteraser.data.ids import IdMap
 from alteraser.data.selection import Selection
-from alteraser.errors import InvalidInput
+from alteraser.errors import InvalidInput, NotFound
 
 Array = npt.NDArray[Any]
 Lists = tuple[Array, Array]
@@ -34,25 +34,44 @@ class Excluded:
     """Most entries of ``keys`` that one user has"""
 
     @classmethod
-    def of(cls, selection: Selection, users: IdMap, items: IdMap) -> Excluded:
-        """The items of a selection of items, or the pairs of one of pairs; what the model does not
-        know is passed over.
+    def of(
+        cls, selection: Selection | None, users: IdMap, items: IdMap, among: Any = None
+    ) -> Excluded:
+        """The items of a selection of items, or the pairs of one of pairs, and all items but those
+        ``among`` which to choose (ids); what the model does not know is passed over.
 
-        Raises InvalidInput for whole users, who name no item, and for a window.
+        Raises InvalidInput for whole users, who name no item, and for a window, NotFound where
+        there is nothing to choose among.
         """
+        found = cls._of(selection, users, items)
+        if among is None:
+            return found
+        listed = items.rows_of(among, "item_id")
+        if not (listed >= 0).any():
+            raise NotFound(
+                f"none of the {len(listed):,} items to choose among is in the model. Write ids as "
+                "in the data; of items that nobody had, a model of kind linear needs the features"
+            )
+        others = np.setdiff1d(np.arange(items.size), listed)
+        return replace(found, items=np.union1d(found.items, others))
+
+    @classmethod
+    def _of(cls, selection: Selection | None, users: IdMap, items: IdMap) -> Excluded:
+        nothing, width = np.empty(0, np.int64), max(items.size, 1)
+        if selection is None:
+            return cls(nothing, nothing, width, 0)
         if selection.kind not in ("items", "pairs") or selection.window is not None:
             raise InvalidInput(
                 "expected items, or pairs of user and item: whole users name nothing to leave out"
             )
-        width = max(items.size, 1)
         v = items.rows_of(selection.items, "item_id")
         if selection.kind == "items":
-            return cls(np.unique(v[v >= 0]), np.empty(0, np.int64), width, 0)
+            return cls(np.unique(v[v >= 0]), nothing, width, 0)
         u = users.rows_of(selection.users, "user_id")
         known = (u >= 0) & (v >= 0)
         keys = np.unique(u[known] * np.int64(width) + v[known])
         most = int(np.bincount(keys // width).max(initial=0)) if keys.size else 0
-        return cls(np.empty(0, np.int64), keys, width, most)
+        return cls(nothing, keys, width, most)
 
     def lists(self, top_items: Callable[..., Lists], rows: Array, k: int, seen: Any) -> Lists:
         """What ``top_items`` gives for ``rows`` with these left out, (users, min(k, items))."""

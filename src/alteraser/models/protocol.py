@@ -212,19 +212,21 @@ class Recommender(ABC):
         k: int = 10,
         seen: Interactions | None = None,
         exclude: Selection | None = None,
+        among: Any = None,
     ) -> Recommendations:
         """The k best items for each of ``users`` (ids; all users for None).
 
         Items in ``seen`` are left out for their user; items without a single interaction are left
         out for everybody; so are those of a selection of items in ``exclude``, or of one of pairs
-        for their user. Ties go to the lower row. Raises NotFound for an unknown user, InvalidInput
-        where ``exclude`` names no items.
+        for their user. ``among``: ids of items, of which alone lists are made. Ties go to the lower
+        row. Raises NotFound for an unknown user and where none of ``among`` is in the model,
+        InvalidInput where ``exclude`` names no items.
         """
         rows = self.users.rows if users is None else self.rows_of_users(users)
-        if exclude is None:
+        if exclude is None and among is None:
             items, scores = self.top_items(rows, k=k, seen=seen)
         else:
-            items, scores = Excluded.of(exclude, self.users, self.items).lists(
+            items, scores = Excluded.of(exclude, self.users, self.items, among).lists(
                 self.top_items, rows, k, seen
             )
         return Recommendations(self, rows, items, scores)

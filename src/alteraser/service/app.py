@@ -523,8 +523,9 @@ def _add_models(app: FastAPI, api: Api) -> None:
 
     @app.post("/v1/recommendations", tags=["model"])
     async def of_features(request: Request) -> JSONResponse:
-        """The best items for somebody new, by features of users that the model was trained with.
-        Nothing of it is kept. Scores are for the scope admin.
+        """The best items for somebody new, by features of users that the model was trained with, of
+        which nothing is kept; or for a user. ``among``: of these items alone, also of some that
+        nobody had. Scores are for the scope admin.
         """
         given = request.headers.get("authorization")
         await api.admitted(given, "recommend")
@@ -533,10 +534,12 @@ def _add_models(app: FastAPI, api: Api) -> None:
         def work() -> dict[str, Any]:
             wanted = for_somebody(bodies.parse(content))
             scope = "admin" if wanted["scores"] else "recommend"
+            user = wanted.get("user")
             look = api.read(
-                given, scope, lambda connection, key: api.serving.look(connection, None)
+                given, scope, lambda connection, key: api.serving.look(connection, user)
             )
-            return api.serving.of_features(**wanted, look=look)
+            serve = api.serving.of_features if user is None else api.serving.recommend
+            return serve(**wanted, look=look)
 
         return JSONResponse(await run_in_threadpool(work))
 

@@ -68,8 +68,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("/v1/recommendations", "post"): {
         "type": "object",
         "additionalProperties": False,
-        "required": ["features"],
+        "oneOf": [{"required": ["features"]}, {"required": ["user"]}],
         "properties": {
+            "user": ID,
+            "among": IDS,
             "features": {
                 "type": "object",
                 "minProperties": 1,

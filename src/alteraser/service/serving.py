@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -15,8 +15,9 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
+from alteraser.data.ids import as_id_array, convert_ids
 from alteraser.data.side.attributes import Attributes, read_attributes
-from alteraser.data.side.given import USER
+from alteraser.data.side.given import ITEM, USER
 from alteraser.data.side.holding import HeldSources
 from alteraser.data.side.spec import FeatureFile
 from alteraser.engines.store.version import Version
@@ -70,6 +71,12 @@ class _Served:
         names = self.version.model.items.ids_of(items[listed]).to_pylist()
         return names, scores[listed].tolist(), without
 
+    def whole(
+        self, row: int, left: tuple[Asked, ...], context: tuple[tuple[str, str], ...]
+    ) -> tuple[list[Any], list[float], int]:
+        """``list`` of all items, which is not kept."""
+        return self._list(row, self.version.model.shape[1], left, context)
+
     @property
     def ranking(self) -> Ranking:
         """What makes its lists, formed when the first is made."""
@@ -106,31 +113,80 @@ def _without(
     hidden: frozenset[Any], names: list[Any], scores: list[float], k: int
 ) -> tuple[list[Any], list[float]]:
     if not hidden:
-        return names, scores
+        return names[:k], scores[:k]
     left = [(name, score) for name, score in zip(names, scores, strict=True) if name not in hidden]
     return [name for name, _ in left[:k]], [score for _, score in left[:k]]
 
 
-def for_somebody(body: Any) -> dict[str, Any]:
-    """``{"features": {"age": 31, "job": ["cook"]}, "context"?: {…}, "k"?: …, "scores"?: …}``;
-    InvalidInput.
+def _among(
+    version: Version, one: Any, among: Sequence[Any], names: list[Any], scores: list[float]
+) -> tuple[list[Any], list[float]]:
+    """Of a list of all items those ``among`` others, and with them those that nobody had, whose
+    features tell what they are to ``one``, a model of one user; InvalidInput for ids of another
+    kind.
     """
-    known = {"features", "context", "k", "scores"}
-    if not isinstance(body, dict) or not {"features"} <= body.keys() <= known:
+    model = version.model
+    try:
+        ids = convert_ids(as_id_array(list(among), "among"), model.items.kind, "among")
+    except InvalidInput as cause:
+        raise InvalidInput(cause.message, code="among") from cause
+    wanted = set(ids.to_pylist())
+    found = [pair for pair in zip(names, scores, strict=True) if pair[0] in wanted]
+    held = version.held
+    known = held.given.attributes.get(ITEM) if isinstance(held, HeldSources) else None
+    if known is not None and one is not None:
+        cold = ids.filter(pa.array(model.items.rows_of(ids) < 0))
+        new = one.of_items(known.at(known.places(cold)))
+        rows, values = new.top_items(np.zeros(1, np.int64), k=max(new.items.size, 1))
+        there = rows[0] >= 0
+        found += zip(
+            new.items.ids_of(rows[0][there]).to_pylist(), values[0][there].tolist(), strict=True
+        )
+        found.sort(key=lambda pair: -pair[1])
+    return [name for name, _ in found], [score for _, score in found]
+
+
+def for_somebody(body: Any) -> dict[str, Any]:
+    """``{"features": {"age": 31, "job": ["cook"]}, "context"?: {…}, "among"?: […], "k"?: …,
+    "scores"?: …}``, or ``user`` in the place of ``features``; InvalidInput.
+    """
+    whose, known = {"features", "user"}, {"context", "among", "k", "scores"}
+    if not isinstance(body, dict) or len(whose & body.keys()) != 1 or body.keys() - whose - known:
         raise InvalidInput(
-            "expected features, and context, k or scores; of somebody who is known: GET "
-            "/v1/recommendations/USER",
+            "expected features of somebody new, or a user, and context, among, k or scores",
             code="unknown_field",
         )
-    features, context = body["features"], body.get("context", {})
-    k, scores = body.get("k", 10), body.get("scores", False)
-    if not isinstance(features, dict) or not features:
-        raise InvalidInput('features: expected {"NAME": value}, one at least', code="features")
+    context, k, scores = body.get("context", {}), body.get("k", 10), body.get("scores", False)
     if not isinstance(context, dict) or not all(isinstance(x, str) for x in context.values()):
         raise InvalidInput('context: expected {"NAME": "word"}', code="context")
     if isinstance(k, bool) or not isinstance(k, int) or not isinstance(scores, bool):
         raise InvalidInput("k: expected a whole number; scores: true or false", code="type")
-    return {"features": features, "k": k, "context": context, "scores": scores}
+    how = {"k": k, "context": context, "scores": scores, "among": _chosen(body)}
+    return _whose(body) | how
+
+
+def _whose(body: dict[str, Any]) -> dict[str, Any]:
+    """For a user, or for somebody with features."""
+    if "user" in body:
+        if not _is_id(body["user"]):
+            raise InvalidInput("user: expected an id", code="user")
+        return {"user": str(body["user"])}
+    features = body["features"]
+    if not isinstance(features, dict) or not features:
+        raise InvalidInput('features: expected {"NAME": value}, one at least', code="features")
+    return {"features": features}
+
+
+def _chosen(body: dict[str, Any]) -> list[Any] | None:
+    """Items to choose among."""
+    among = body.get("among")
+    if "among" in body and not (among and isinstance(among, list) and all(map(_is_id, among))):
+        raise InvalidInput("among: expected ids of items, one at least", code="among")
+    return among
+
+
+def _is_id(value: Any) -> bool:
+    return isinstance(value, int | str) and not isinstance(value, bool)
 
 
 def described(model: Any, features: Mapping[str, Any]) -> Attributes:
@@ -171,10 +227,10 @@ def _known(version: Version, name: Any) -> Attributes:
     at = NONE if attributes is None or name is None else attributes.places([name])
     if attributes is None or not at.size:
         raise NotFound("there is no such user", code="user")
-    features = tuple(x.take(at) for x in attributes.features)
-    if all(x.missing.size for x in features):
+    known = attributes.at(at)
+    if all(x.missing.size for x in known.features):
         raise NotFound("there is no such user", code="user")
-    return replace(attributes, entities=attributes.entities.take(at), features=features)
+    return known
 
 
 def _in_words(model: Any, context: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -296,6 +352,7 @@ class Serving:
         scores: bool = False,
         look: LedgerLook | None = None,
         context: Mapping[str, str] | None = None,
+        among: Sequence[Any] | None = None,
     ) -> dict[str, Any]:
         """The best items for ``user``, without those they have, and those that are to be forgotten;
         NotFound for who is not there, or no longer, or is to be forgotten. ``look``: at the ledger,
@@ -303,7 +360,8 @@ class Serving:
 
         ``set_aside``: how many interactions of theirs, which the version still has, the list is
         made without, since they are to be forgotten; left out where there are none. ``context``: of
-        a model that tells contexts apart; InvalidInput for another one.
+        a model that tells contexts apart; InvalidInput for another one. ``among``: of these items
+        alone, those that nobody had included where their features are known.
         """
         if not 1 <= k <= LONGEST:
             raise InvalidInput(f"k: expected 1 to {LONGEST}", code="k")
@@ -316,9 +374,16 @@ class Serving:
         row = -1 if name is None else int(model.users.rows_of(pa.array([name]))[0])
         if row < 0:
             known = _known(version, name)
-            return {"user_id": name} | self._of_nobody(served, known, k, look, words, scores)
+            return {"user_id": name} | self._of_nobody(served, known, k, look, words, scores, among)
         left = look.parts + tuple(each for each in look.groups if row in served.whose(each))
-        names, found, without = served.list(row, k + len(look.items), left, words)
+        if among is None:
+            names, found, without = served.list(row, k + len(look.items), left, words)
+        else:  # a list of everything is none to keep
+            names, found, without = served.whole(row, left, words)
+            one = None
+            if isinstance(model, CompositeModel):
+                one = model.only(row).in_context(dict(words))
+            names, found = _among(version, one, among, names, found)
         names, found = _without(look.items, names, found, k)
         entries: list[dict[str, Any]] = [{"item_id": item} for item in names]
         if scores:
@@ -335,6 +400,7 @@ class Serving:
         context: Mapping[str, str],
         scores: bool = False,
         look: LedgerLook | None = None,
+        among: Sequence[Any] | None = None,
     ) -> dict[str, Any]:
         """The best items for somebody of whom only ``features`` are known, without those that are
         to be forgotten; InvalidInput for features that the model does not have.
@@ -347,7 +413,7 @@ class Serving:
         served = self._of(look.version)
         words = _in_words(served.version.model, context)
         known = described(served.version.model, features)
-        return self._of_nobody(served, known, k, look, words, scores)
+        return self._of_nobody(served, known, k, look, words, scores, among)
 
     def _of_nobody(
         self,
@@ -357,17 +423,24 @@ class Serving:
         look: LedgerLook,
         words: tuple[tuple[str, str], ...],
         scores: bool,
+        among: Sequence[Any] | None = None,
     ) -> dict[str, Any]:
         """The list of one of whom only features are known."""
         model = served.version.model
         assert isinstance(model, CompositeModel)
         hidden = model.items.rows_of(sorted(look.items, key=repr)) if look.items else NONE
         one = model.of_users(known).in_context(dict(words))
-        items, found = best_without(one, hidden[hidden >= 0], k)
-        names = model.items.ids_of(items[items >= 0]).to_pylist()
+        length = k if among is None else model.items.size
+        items, values = best_without(one, hidden[hidden >= 0], length)
+        listed = items >= 0
+        names, found = model.items.ids_of(items[listed]).to_pylist(), values[listed].tolist()
+        if among is not None:
+            names, found = _among(served.version, one, among, names, found)
+            names, found = _without(look.items, names, found, k)
+        names, found = names[:k], found[:k]
         entries: list[dict[str, Any]] = [{"item_id": item} for item in names]
         if scores:
-            for entry, score in zip(entries, found.tolist(), strict=False):
+            for entry, score in zip(entries, found, strict=True):
                 entry["score"] = score
         return {"items": entries, "version": served.version.id}
 

@@ -14,6 +14,7 @@ from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NotFound
 from alteraser.models.closed_form.kind import Protocol
 from alteraser.models.closed_form.model import ExactModel
+from alteraser.models.excluding import Excluded
 from alteraser.models.protocol import Recommender
 from alteraser.runtime import events
 from alteraser.verbs import protocols
@@ -50,6 +51,9 @@ class Coverage:
     """What the model's digest says of its training: ``data`` (as it should be), ``data and test``
     together (what it ranks it has seen), or ``other`` data."""
 
+    test_interactions_of_other_items: int = 0
+    """Test interactions with items that are not among those that are ranked: left out"""
+
     @property
     def warnings(self) -> list[str]:
         """What makes the figures say something else than they seem to, in words."""
@@ -80,11 +84,18 @@ class Coverage:
                 f"{self.test_interactions_of_unknown_items:,} test interactions are with items "
                 "that the model does not know: they count as missed",
             ),
+            (
+                self.test_interactions_of_other_items > 0,
+                f"{self.test_interactions_of_other_items:,} of {self.test_interactions:,} test "
+                "interactions are with items that are not among those ranked: they are left out",
+            ),
         )
         return [words for true, words in said if true]
 
 
-def coverage(model: Recommender, test: Interactions, *, data: Interactions) -> Coverage:
+def coverage(
+    model: Recommender, test: Interactions, *, data: Interactions, among: Any = None
+) -> Coverage:
     """Counts of what `evaluate` leaves out or cannot hit, over all of ``test``; digests compared.
 
     Whether ``model`` was trained on both together is asked of ``data`` and what ``test`` adds to
@@ -114,6 +125,7 @@ def coverage(model: Recommender, test: Interactions, *, data: Interactions) -> C
         int(((users >= 0) & (items < 0)).sum()),
         int(((users >= 0) & (places >= 0)).sum()) if protocol == "held out" else 0,
         trained,
+        0 if among is None else len(test) - len(of_items(test, among)),
     )
 
 
@@ -145,6 +157,12 @@ def protocol_of(model: Recommender) -> Protocol:
     return model.settings.protocol if isinstance(model, ExactModel) else "held out"
 
 
+def of_items(data: Interactions, among: Any) -> Interactions:
+    """The interactions with some items (ids), in the same rows."""
+    rows = data.items.rows_of(among, "item_id")
+    return data.keep(np.isin(data.indices, rows[rows >= 0]))
+
+
 @events.verb("evaluate")
 def evaluate(
     model: Recommender,
@@ -153,6 +171,7 @@ def evaluate(
     data: Interactions,
     users: Any = None,
     depths: tuple[int, ...] | None = None,
+    among: Any = None,
 ) -> dict[str, float]:
     """Recall@k and NDCG@k of ``model`` on ``test``, all items ranked, the items in ``data`` masked.
 
@@ -161,19 +180,26 @@ def evaluate(
     sessions and baskets 10 and 20.
 
     Users without test items, or unknown to the model, are left out; ``users`` (ids) restricts to
-    some. The answer holds ``recall@10`` …, ``ndcg@50`` and ``users``, the number averaged over.
-    NotFound if there is none, InvalidInput if ``data`` hold the whole of ``test``.
+    some. ``among`` (ids of items): these alone are ranked, and of ``test`` these alone asked for;
+    nothing for sessions and baskets. The answer holds ``recall@10`` …, ``ndcg@50`` and ``users``,
+    the number averaged over. NotFound if there is none, InvalidInput if ``data`` hold the whole of
+    ``test``.
     """
     protocol = protocol_of(model)
     if protocol != "held out":
         assert isinstance(model, ExactModel)
+        if among is not None:
+            raise InvalidInput(f"{protocol} are measured on all items: leave --among out")
         least = depths or protocols.DEPTHS
         if protocol == "sessions":
             return protocols.reveal(model, test, users=users, depths=least)
         return protocols.next_baskets(
             model, test, seen=seen_by(model, data), users=users, depths=least
         )
-    depths = depths or DEPTHS
+    depths, chosen_items = depths or DEPTHS, None
+    if among is not None:
+        chosen_items = Excluded.of(None, model.users, model.items, among)
+        test = of_items(test, among)
     wanted = test.users.rows if users is None else test.users.rows_of(users, "users")
     wanted = np.unique(wanted[wanted >= 0])
     wanted = wanted[test.user_counts[wanted] > 0]
@@ -197,7 +223,10 @@ def evaluate(
             "every test interaction is in the data as well, whose items are masked: nothing could "
             "be hit. Give the data without what was held out (alteraser data split writes both)"
         )
-    lists, _ = model.top_items(rows, k=max(depths), seen=seen)
+    if chosen_items is None:
+        lists, _ = model.top_items(rows, k=max(depths), seen=seen)
+    else:
+        lists, _ = chosen_items.lists(model.top_items, rows, max(depths), seen)
     return metrics.accuracy(lists, indptr, item_rows[test.indices[chosen]], depths)
 
 

@@ -22,6 +22,7 @@ def evaluated(
     context: str | None,
     *,
     users: Any,
+    among: Any,
     threads: int,
 ) -> tuple[dict[str, float], Coverage] | None:
     """Accuracy by user and context; None where there are no contexts to tell apart."""
@@ -52,4 +53,4 @@ def evaluated(
         sheet = Sheet.read(data, reading, every_column=True, names=inputs.NOT_ASKED)
         masked = main_links(sheet, every)
     with screen.phase("solve", "ranking"), inputs.blas_threads(threads):
-        return evaluate_in_contexts(model, held_out, data=masked, users=users)
+        return evaluate_in_contexts(model, held_out, data=masked, users=users, among=among)

@@ -54,6 +54,11 @@ class Attributes:
         wanted = self.entities.ids.rows_of(ids, self.table)
         return np.flatnonzero(np.isin(self.entities.rows, wanted[wanted >= 0]))
 
+    def at(self, rows: Array) -> Attributes:
+        """Of the entities in some rows alone."""
+        features = tuple(one.take(rows) for one in self.features)
+        return replace(self, entities=self.entities.take(rows), features=features)
+
     def of(self, ids: IdMap) -> Attributes:
         """In the rows of ``ids``; of whom nothing is known there is nothing, who is not in ``ids``
         is left out.

@@ -51,6 +51,7 @@ def evaluate_in_contexts(
     data: Links,
     users: Any = None,
     depths: tuple[int, ...] = DEPTHS,
+    among: Any = None,
 ) -> tuple[dict[str, float], ContextCoverage]:
     """Recall@k and NDCG@k, means over the queries (user, context) of ``test``, all items ranked for
     each.
@@ -65,7 +66,8 @@ def evaluate_in_contexts(
 
     Left out: users that the model does not know, contexts that never occurred in training. The
     answer holds ``recall@10`` …, ``queries`` (averaged over) and ``users`` (of whom they are).
-    ``users`` restricts to some. NotFound where no query is left, InvalidInput where all of it is
+    ``users`` restricts to some, ``among`` (ids of items) to rows with these, which alone are ranked
+    then. NotFound where no query is left, InvalidInput where all of it is
     masked.
     """
     names = tuple(test.contexts)
@@ -74,6 +76,11 @@ def evaluate_in_contexts(
     if users is not None:
         ids = convert_ids(as_id_array(users, "users"), model.users.kind, "users")
         chosen &= np.isin(rows, model.users.rows_of(ids, "users"))
+    others = 0
+    if among is not None:
+        wanted_rows = test.tails.ids.rows_of(among, "item_id")
+        asked = np.isin(test.tails.rows, wanted_rows[wanted_rows >= 0])
+        others, chosen = int((~asked).sum()), chosen & asked
     if not chosen.any():
         raise NotFound(
             "no row of the test has a user and a context that the model knows; write ids and "
@@ -89,7 +96,7 @@ def evaluate_in_contexts(
     )
     wanted = _pairs(of_test, test.tails.take(np.flatnonzero(chosen)))
     had = _pairs(of_data[there], data.tails.take(there))
-    answer = evaluate_rows(as_queries, wanted, data=had, depths=depths)
+    answer = evaluate_rows(as_queries, wanted, data=had, depths=depths, among=among)
     answer["queries"], answer["users"] = answer["users"], np.unique(rows[first]).size
     items = test.tails.within(model.items, "item_id")
     masked = had.locate(
@@ -102,6 +109,7 @@ def evaluate_in_contexts(
         int((chosen & (items < 0)).sum()),
         int((masked >= 0).sum()),
         trained_on(model, test, data),
+        others,
         names,
         int(((rows >= 0) & ~seen).sum()),
     )
