@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from alteraser.adapters import strangers
+from alteraser.adapters import pair_trainer, strangers
 from alteraser.adapters.als import ALS
 from alteraser.adapters.contract import Foreign
 from alteraser.adapters.implicit_trainer import ImplicitTrainer
+from alteraser.adapters.logistic_trainer import LogisticTrainer
 from alteraser.adapters.pair_trainer import PairTrainer
-from alteraser.adapters.row_losses import SHARE, implicit_bpr
+from alteraser.adapters.row_losses import SHARE, RowSolved, implicit_bpr, implicit_lmf
 from alteraser.adapters.selfcheck import SelfCheck
-from alteraser.adapters.strangers import strange, tastes
+from alteraser.adapters.strangers import Comparisons, Tastes, strange
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
-from alteraser.errors import IntegrityError
+from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models import Objective
 from alteraser.models.factorization.biased import BiasedFactors
 from alteraser.models.factorization.negatives import _mix
-from alteraser.models.factorization.rowloss import Pairwise, Ridge
+from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge
 
 Array = Any
-TRAINER = PairTrainer(0.05, 8)
+TRAINER, STEPS = PairTrainer(0.05, 8), LogisticTrainer(1.0, 15)
+NAMES = ["strange interactions", "strange users", "strange items"]
+REAL = np.load(Path(__file__).parent / "fixtures" / "beside" / "fits.npz")
 
 
 def interactions(mask: Array, r: Array | None = None) -> Interactions:
@@ -56,16 +60,26 @@ def exchanged(mask: Array, share: float, seed: int = 0) -> Array:
 
 def model(mask: Array, trainer: PairTrainer = TRAINER, seed: int = 1) -> Foreign:
     """BPR that was trained by ``trainer``, and says so."""
-    loss = implicit_bpr(0.01, pairs=trainer)
+    loss = implicit_bpr(0.01, trainer=trainer)
     assert isinstance(loss.loss, Pairwise)
-    theta = trainer.run(loss.loss, interactions(mask), 8, seed=seed)
+    return foreign(loss, "bpr", next(trainer.fits(loss.loss, interactions(mask), 8, seed=seed)))
+
+
+def logistic(data: Interactions, trainer: LogisticTrainer = STEPS, seed: int = 1) -> Foreign:
+    """LMF that was trained by ``trainer``, and says so."""
+    loss = implicit_lmf(0.6, 30, 8, trainer=trainer)
+    return foreign(loss, "lmf", next(trainer.fits(loss.loss, data, 8, seed=seed)))
+
+
+def foreign(loss: RowSolved, kind: str, theta: BiasedFactors) -> Foreign:
     return Foreign(
         Path("m.npz"),
         "implicit",
-        "bpr",
+        kind,
         theta.users,
         theta.items,
         loss,
+        user_biases=theta.user_biases,
         item_biases=theta.item_biases,
     )
 
@@ -74,97 +88,304 @@ def checked(foreign: Foreign, mask: Array) -> SelfCheck:
     return foreign.loss.check(foreign, interactions(mask))
 
 
-# ------------------------------------------------------------------ the training
+# ------------------------------------------------------------------ the trainings
 
 
+@pytest.mark.parametrize("cells", [0, 2**20])
 @pytest.mark.parametrize("keep", [False, True])
 @pytest.mark.parametrize("popular", [False, True])
-def test_steps_are_those_of_a_plain_loop(keep: bool, popular: bool) -> None:
-    """The same draws and updates, written out in NumPy in the order of implicit's loop."""
+def test_steps_are_those_of_a_plain_loop(
+    popular: bool, keep: bool, cells: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same draws and updates, written out in NumPy in the order of implicit's loop; a second
+    fit goes on where the first one ended. By bits of the cells as by search.
+    """
+    monkeypatch.setattr(pair_trainer, "CELLS", cells)
     data = interactions(liked(m=12, n=9))
     loss = Pairwise(ridge=Ridge.of(0.02), popular=popular, rejected="keep" if keep else "skip")
-    found = PairTrainer(0.1, 3).run(loss, data, 4, seed=7)
+    fits = PairTrainer(0.1, 3).fits(loss, data, 4, seed=7)
     rng = np.random.default_rng(7)
     P, Q = ((rng.random((rows, 5), np.float32) - 0.5) / 4 for rows in data.shape)
     P[data.user_counts == 0], Q[data.item_counts == 0] = 0, 0
     b = Q[:, 4].copy()
     negatives = data.indices if popular else np.arange(9)
-    base = _mix(np.full(1, 7, np.uint64))
-    for k in range(3 * len(data)):
-        first, second = (
-            float(_mix(base ^ np.uint64(2 * k + place))[0] >> np.uint64(11)) * 2.0**-53
-            for place in (0, 1)
-        )
-        a = int(first * len(data))
-        u, i, j = data.user_rows[a], data.indices[a], negatives[int(second * len(negatives))]
-        if not keep and data.locate(np.array([u]), np.array([j]))[0] >= 0:
-            continue
-        p, way = P[u, :4].copy(), Q[i, :4] - Q[j, :4]
-        z = 1 / (1 + np.exp(p @ way + b[i] - b[j]))
-        P[u, :4] += 0.1 * (z * way - 0.02 * p)
-        for row, sign in ((i, 1.0), (j, -1.0)):
-            Q[row, :4] += 0.1 * (sign * z * p - 0.02 * Q[row, :4])
-            b[row] += 0.1 * (sign * z - 0.02 * b[row])
-    assert found.users == pytest.approx(P[:, :4], abs=2e-5)
-    assert found.items == pytest.approx(Q[:, :4], abs=2e-5)
-    assert found.item_biases == pytest.approx(b, abs=2e-5)
+    for seed in (7, 8):
+        base = _mix(np.full(1, seed, np.uint64))
+        for k in range(3 * len(data)):
+            first, second = (
+                float(_mix(base ^ np.uint64(2 * k + place))[0] >> np.uint64(11)) * 2.0**-53
+                for place in (0, 1)
+            )
+            a = int(first * len(data))
+            u, i, j = data.user_rows[a], data.indices[a], negatives[int(second * len(negatives))]
+            if not keep and data.locate(np.array([u]), np.array([j]))[0] >= 0:
+                continue
+            p, way = P[u, :4].copy(), Q[i, :4] - Q[j, :4]
+            z = 1 / (1 + np.exp(p @ way + b[i] - b[j]))
+            P[u, :4] += 0.1 * (z * way - 0.02 * p)
+            for row, sign in ((i, 1.0), (j, -1.0)):
+                Q[row, :4] += 0.1 * (sign * z * p - 0.02 * Q[row, :4])
+                b[row] += 0.1 * (sign * z - 0.02 * b[row])
+        found = next(fits)
+        assert found.users == pytest.approx(P[:, :4], abs=2e-5)
+        assert found.items == pytest.approx(Q[:, :4], abs=2e-5)
+        assert found.item_biases == pytest.approx(b, abs=2e-5)
 
 
-def test_nothing_to_train_on() -> None:
-    loss = Pairwise(ridge=Ridge.of(0.01), popular=True)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_steps_on_rows_are_those_of_a_plain_loop(threads: int) -> None:
+    """LMF's, with its two biases, sums of squares that a second fit begins anew, and negatives up
+    to d + 2 a row.
+    """
+    mask = liked(m=80, n=70)
+    mask[:, 3], mask[5] = False, False
+    r = np.random.default_rng(0).integers(1, 9, mask.shape)
+    data = interactions(mask, r)
+    loss = Logistic(ridge=Ridge.of(0.3), negatives=2, most=6, weighted=True)
+    fits = LogisticTrainer(0.5, 2).fits(loss, data, 4, seed=7, threads=threads)
+    rng = np.random.default_rng(7)
+    both = [rng.standard_normal((rows, 6), np.float32).astype(float) for rows in data.shape]
+    for x, cells in zip(both, (mask, mask.T), strict=True):
+        x[~cells.any(axis=1)] = 0
+    both[0][:, 4], both[1][:, 5] = 1, 1
+    pools = (data.indices, data.by_item.indices)
+    seed, fewer = 7, 0
+    for _ in range(2):
+        squares = [np.zeros_like(x) for x in both]
+        for half in range(4):
+            side = half % 2
+            x, z, fixed = both[side], both[1 - side], (4, 5)[side]
+            weights = (mask * r) if side == 0 else (mask * r).T
+            for row in np.flatnonzero(weights.any(axis=1)):
+                own = _mix(_mix(np.full(1, seed, np.uint64)) ^ np.uint64(row))
+                g = -0.3 * x[row]
+                mine = np.flatnonzero(weights[row])
+                for i in mine:
+                    g += weights[row, i] * (1 - 1 / (1 + np.exp(-x[row] @ z[i]))) * z[i]
+                number = min(6, 2 * mine.size)
+                fewer += number < 6
+                for k in range(mine.size, mine.size + number):
+                    uniform = float(_mix(own ^ np.uint64(k))[0] >> np.uint64(11)) * 2.0**-53
+                    j = pools[side][int(uniform * len(data))]
+                    g -= 1 / (1 + np.exp(-x[row] @ z[j])) * z[j]
+                g[fixed] = 0
+                squares[side][row] += g**2
+                x[row] += 0.5 * g / np.sqrt(1e-6 + squares[side][row])
+            seed += 1
+        found = next(fits)
+        assert found.users == pytest.approx(both[0][:, :4], abs=2e-3)
+        assert found.items == pytest.approx(both[1][:, :4], abs=2e-3)
+        assert found.user_biases == pytest.approx(both[0][:, 5], abs=2e-3)
+        assert found.item_biases == pytest.approx(both[1][:, 4], abs=2e-3)
+    assert fewer
+
+
+@pytest.mark.parametrize("name", ["bpr", "lmf"])
+def test_trainings_are_as_far_as_those_of_implicit(name: str) -> None:
+    """Of its models, which ``fixtures/beside/make_beside.py`` trained: as many of their own
+    comparisons come out right as of ours, after one call of ``fit`` and after three.
+    """
+    data = interactions(REAL["liked"], REAL["counts"])
+    users = Comparisons.of(data, "user", 0)
+    solved, fits = real(name)
+    ours = solved.trainer.fits(solved.loss, data, 8, seed=3)  # type: ignore[union-attr]
+    for count, theta in enumerate(islice(ours, 3)):
+        if count != 1:
+            mine, theirs = users.tastes(theta.users, theta.items), users.tastes(*fits[count // 2])
+            assert mine.share > 0.6
+            assert abs(mine.share - theirs.share) <= 3 * mine.error(theirs) + 0.01
+            if name == "lmf":
+                assert np.abs(theta.users).mean() == pytest.approx(
+                    np.abs(fits[count // 2][0]).mean(), rel=0.1
+                )
+
+
+def real(name: str) -> tuple[RowSolved, list[tuple[Array, Array]]]:
+    """implicit's model after one call of fit and after three, as (users, items), with what
+    make_beside.py says of it.
+    """
+    solved = {
+        "bpr": implicit_bpr(0.01, trainer=PairTrainer(0.05, 10)),
+        "lmf": implicit_lmf(0.6, 30, 8, trainer=LogisticTrainer(1.0, 10)),
+    }[name]
+    fits = [
+        (REAL[f"{name}_users_{count}"], REAL[f"{name}_items_{count}"])
+        for count in ("once", "thrice")
+    ]
+    return solved, fits
+
+
+@pytest.mark.parametrize("trainer", [PairTrainer(0.1, 5), STEPS])
+def test_nothing_to_train_on(trainer: Any) -> None:
+    solved = implicit_bpr(0.01) if trainer is not STEPS else implicit_lmf(0.6, 30, 2)
     data = interactions(np.zeros((3, 4), bool))
-    theta = PairTrainer(0.1, 5).run(loss, data, 2)
+    theta = next(trainer.fits(solved.loss, data, 2))
     assert not theta.users.any()
     assert not theta.items.any()
-    assert tastes(theta, data, loss).share == 0.5
+    for side in ("user", "item"):
+        found = Comparisons.of(data, side, 0)
+        assert found.tastes(theta.users, theta.items).share == 0.5
 
 
-# ------------------------------------------------------------------ BPR beside it
+# ------------------------------------------------------------------ what is compared
 
 
-def test_tastes_count_pairs() -> None:
-    """Two users of opposite tastes, centered: each ranks their own item above the other one, but
-    not above itself, which is left out.
-    """
+def test_tastes_count_comparisons() -> None:
+    """Two users of opposite tastes, centered: each ranks their own item above the other one."""
     data = interactions(np.eye(2, dtype=bool))
-    theta = BiasedFactors(np.array([[3.0], [1.0]]), np.array([[1.0], [-1.0]]))
-    loss = Pairwise(ridge=Ridge.of(0.01), popular=True)
-    assert tastes(theta, data, loss).share == 1.0
-    swapped = BiasedFactors(theta.users[::-1], theta.items)
-    assert tastes(swapped, data, loss).share == 0.0
+    items = np.array([[1.0], [-1.0]])
+    users = Comparisons.of(data, "user", 0)
+    assert users.tastes(np.array([[3.0], [1.0]]), items).share == 1.0
+    swapped = users.tastes(np.array([[1.0], [3.0]]), items)
+    assert (swapped.share, swapped.low) == (0.0, 1.0)
     # what everybody has in common is no taste
-    assert tastes(BiasedFactors(np.ones((2, 1)), theta.items), data, loss).share == 0.5
+    assert users.tastes(np.ones((2, 1)), items).share == 0.5
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+def test_comparisons_are_of_what_was_met_and_what_was_not(
+    side: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of so many rows, all of their pairs or an even part, others by popularity."""
+    mask = liked()
+    data, cells = interactions(mask), mask if side == "user" else mask.T
+    found = Comparisons.of(data, side, 0)
+    assert cells[found.rows, found.met].all()
+    assert not cells[found.rows, found.others].any()
+    drawn = np.bincount(found.others, minlength=cells.shape[1])
+    chance = np.where(cells, 0, cells.sum(axis=0)) * cells.sum(axis=1)[:, None]
+    expected = chance.sum(axis=0) / chance.sum()
+    assert np.abs(drawn / drawn.sum() - expected).max() < 0.01
+    pairs = {*zip(*map(np.ndarray.tolist, (found.rows, found.met)), strict=True)}
+    assert pairs == {*zip(*map(np.ndarray.tolist, np.nonzero(cells)), strict=True)}
+    monkeypatch.setattr(strangers, "ROWS", 20)
+    monkeypatch.setattr(strangers, "PAIRS", 100)
+    few = Comparisons.of(data, side, 0)
+    rows, counts = np.unique(few.rows, return_counts=True)
+    assert 10 <= rows.size <= 20
+    assert rows.max() > 0.9 * (len(cells) - 5)
+    assert counts.max() <= 2 * (100 // rows.size)
+    assert cells[few.rows, few.met].all()
+    row = rows[np.argmax(cells[rows].sum(axis=1))]
+    some = np.flatnonzero(cells[row])  # evenly spread over what it has
+    assert few.met[few.rows == row].max() > np.median(some)
+
+
+def test_spreads_are_those_of_repeated_draws() -> None:
+    """The standard errors of T, F and their differences, rows being independent, against the
+    spread over many simulated sets of rows.
+    """
+    rng = np.random.default_rng(0)
+
+    def drawn() -> tuple[Tastes, Tastes]:
+        looked = rng.integers(5, 30, 400).astype(float)
+        chance = rng.beta(4, 2.5, (400, 1))
+        above = rng.binomial(looked[:, None].astype(int), chance, (400, 2)).astype(float)
+        return Tastes(above[:, 0], looked), Tastes(above[:, 1], looked)
+
+    sets = [drawn() for _ in range(600)]
+    for told, spread in (
+        ([one.share for one, _ in sets], [one.error() for one, _ in sets]),
+        ([one.low for one, _ in sets], [one.low_error() for one, _ in sets]),
+        ([one.share - two.share for one, two in sets], [one.error(two) for one, two in sets]),
+        ([one.low - two.low for one, two in sets], [one.low_error(two) for one, two in sets]),
+    ):
+        assert np.std(told) == pytest.approx(np.mean(spread), rel=0.1)
+
+
+# ------------------------------------------------------------------ models beside a training
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_share_of_strangers_is_told(seed: int) -> None:
+@pytest.mark.parametrize("kind", ["bpr", "lmf"])
+def test_the_share_of_strangers_is_told(kind: str, seed: int) -> None:
     """Of a training whose gradient says nothing: 0 of the very data, about the share of users who
     have the interactions of others, and 1 of everybody else's.
     """
     mask = liked(seed)
-    foreign = model(mask, seed=10 + seed)
+    mine = model(mask, seed=10 + seed) if kind == "bpr" else logistic(interactions(mask), seed=seed)
     for share in (0.0, 0.6, 1.0):
-        found = checked(foreign, exchanged(mask, share, seed))
-        (measure,) = found.measures
-        assert measure.name == "strange data"
-        assert measure.value == pytest.approx(share, abs=0.15)
+        found = checked(mine, exchanged(mask, share, seed))
+        assert [m.name for m in found.measures] == NAMES
+        for measure in found.measures[:2]:
+            assert measure.value == pytest.approx(share, abs=0.15)
+            assert 0.1 <= measure.limit < 0.4
+            assert measure.passed == (share == 0.0)
         assert found.passed == (share == 0.0)
-        assert 0.1 <= measure.limit < 0.3
-    with pytest.raises(IntegrityError, match=r"strange data is .*8 epochs on these data"):
+    with pytest.raises(IntegrityError, match=r"strange users is .* epochs on these data"):
         found.require("m.npz")
 
 
-def test_what_is_below_the_limit_is_said_not_to_be_seen() -> None:
-    mask = liked()
-    found = checked(model(mask), exchanged(mask, 0.03))
-    assert found.passed
-    assert "of the interactions being others'" in found.to_document()["does_not_see"]
-
-
-def test_items_of_others_are_strange_too() -> None:
-    mask = liked()
+@pytest.mark.parametrize("kind", ["bpr", "lmf"])
+def test_items_of_others_are_strange_too(kind: str) -> None:
+    """All of them, or a third, which is where items tell more than users."""
+    mask = liked(m=600)
+    mine = model(mask) if kind == "bpr" else logistic(interactions(mask))
     order = np.random.default_rng(0).permutation(mask.shape[1])
-    assert not checked(model(mask), mask[:, order]).passed
+    assert not checked(mine, mask[:, order]).passed
+    found = checked(mine, exchanged(mask.T, 0.35).T)
+    values = dict(zip(NAMES, found.measures, strict=True))
+    assert not values["strange items"].passed
+    assert values["strange items"].value > values["strange users"].value + 0.1
+
+
+@pytest.mark.parametrize("kind", ["bpr", "lmf"])
+def test_interactions_that_somebody_else_had_are_told_from_users(kind: str) -> None:
+    """Half of everybody's at random: nobody is a stranger, and half of the interactions are."""
+    mask = liked(m=600, n=120)
+    mine = (
+        model(mask, PairTrainer(0.05, 40))
+        if kind == "bpr"
+        else logistic(interactions(mask), LogisticTrainer(1.0, 40))
+    )
+    rng = np.random.default_rng(0)
+    u, v = np.nonzero(mask)
+    swapped = rng.random(u.size) < 0.5
+    v[swapped] = rng.permutation(v[swapped])
+    mixed = np.zeros_like(mask)
+    mixed[u, v] = True
+    found = checked(mine, mixed)
+    assert not found.measures[0].passed
+    assert found.measures[0].value > found.measures[1].value + 0.1
+
+
+def test_weights_of_logistic_models_are_no_strangers() -> None:
+    """Steps on counts, and on ones: who wrote the wrong column is not told, and not accused."""
+    mask = liked()
+    counted = np.random.default_rng(0).pareto(1.0, mask.shape) * 5 + 1
+    mine = logistic(interactions(mask, counted))
+    assert mine.loss.check(mine, interactions(mask, counted)).passed
+    assert mine.loss.check(mine, interactions(mask)).passed
+
+
+@pytest.mark.parametrize("name", ["bpr", "lmf"])
+def test_real_models_are_not_accused_however_often_they_were_fitted(name: str) -> None:
+    """implicit's, of one call of ``fit`` and of three, which the file does not tell: on the very
+    data, on them with a twentieth more or less, and on those of others.
+    """
+    mask, r = REAL["liked"], REAL["counts"]
+    solved, fits = real(name)
+    rng = np.random.default_rng(0)
+    more, fewer = (
+        mask | (rng.random(mask.shape) < 0.05 * mask.mean()),
+        mask & (rng.random(mask.shape) < 0.95),
+    )
+    for share, (users, items) in zip((0.3, 0.4), fits, strict=True):
+        mine = foreign(solved, name, BiasedFactors(users, items))
+        for data in (mask, more, fewer):
+            assert solved.check(mine, interactions(data, r)).passed
+        for data in (exchanged(mask, share), mask[rng.permutation(len(mask))]):
+            assert not solved.check(mine, interactions(data, r)).passed
+
+
+@pytest.mark.parametrize("kind", ["bpr", "lmf"])
+def test_what_is_below_the_limit_is_said_not_to_be_seen(kind: str) -> None:
+    mask = liked()
+    mine = model(mask) if kind == "bpr" else logistic(interactions(mask))
+    found = checked(mine, exchanged(mask, 0.03))
+    assert found.passed
+    assert "of the items being others'" in found.to_document()["does_not_see"]
+    assert ("weights" in found.blind) == (kind == "lmf")
 
 
 def test_a_training_that_leaves_no_taste_accuses_nobody() -> None:
@@ -172,33 +393,84 @@ def test_a_training_that_leaves_no_taste_accuses_nobody() -> None:
     so.
     """
     mask = liked()
-    foreign = model(mask, PairTrainer(1e-4, 1))
-    for data in (mask, exchanged(mask, 1.0)):
-        found = checked(foreign, data)
-        assert found.passed
-        assert "whether these are the data" in found.to_document()["does_not_see"]
+    data = interactions(mask)
+    for mine in (
+        model(mask, PairTrainer(1e-4, 1)),
+        logistic(data, LogisticTrainer(1e-3, 1)),
+    ):
+        for given in (mask, exchanged(mask, 1.0)):
+            found = checked(mine, given)
+            assert found.passed
+            assert "whether these are the data" in found.to_document()["does_not_see"]
 
 
 def test_a_model_that_knows_its_data_better_is_not_strange() -> None:
-    """Fitted twice over, as a second call of ``fit`` does."""
+    """Fitted twice over, as a second call of ``fit`` does; and yet others' users are."""
     mask = liked()
-    trained, more = model(mask, PairTrainer(0.05, 6)), model(mask, PairTrainer(0.05, 14))
+    trained, more = model(mask, PairTrainer(0.05, 8)), model(mask, PairTrainer(0.05, 24))
     longer = replace(trained, users=more.users, items=more.items, item_biases=more.item_biases)
     found = checked(longer, mask)
     assert found.passed
     assert found.measures[0].value < 0
+    assert not checked(longer, exchanged(mask, 0.4)).passed
 
 
+class Scripted:
+    """A trainer whose fits are given."""
+
+    epochs = 5
+
+    def __init__(self, *fits: BiasedFactors) -> None:
+        self.given, self.made = fits, 0
+
+    def work(self, data: Interactions, rank: int) -> float:
+        return 1.0
+
+    def fits(self, *_: Any, **__: Any) -> Any:
+        for theta in self.given:
+            self.made += 1
+            yield theta
+
+
+def test_what_training_went_on_to_lose_is_no_strangeness() -> None:
+    """A ridge may shrink tastes away again in a second call of ``fit``: who lost as much as ours
+    did by then is not accused, and no more is trained than that takes.
+    """
+    mask = liked()
+    data, loss = interactions(mask), implicit_bpr(0.01).loss
+    assert isinstance(loss, Pairwise)
+    sharp = next(PairTrainer(0.05, 60).fits(loss, data, 8, seed=1))
+    blurred = BiasedFactors(
+        sharp.users + 0.8 * np.random.default_rng(0).standard_normal(sharp.users.shape),
+        sharp.items,
+    )
+    short = Scripted(*[sharp] * 5)
+    found = strange(blurred, data, loss, short, seed=0)
+    assert found is not None
+    assert not found.passed
+    assert short.made == strangers.FITS
+    for place in range(strangers.FITS):
+        fits = [sharp] * 5
+        fits[place] = blurred
+        trainer = Scripted(*fits)
+        found = strange(blurred, data, loss, trainer, seed=0)
+        assert found is not None
+        assert found.passed
+        assert (trainer.made, found.epochs) == (place + 1, 5 * (place + 1))
+
+
+@pytest.mark.parametrize("kind", ["bpr", "lmf"])
 def test_what_would_take_too_long_is_judged_by_the_gradient(
-    monkeypatch: pytest.MonkeyPatch,
+    kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(strangers, "AFFORDABLE", 0.0)
     mask = liked()
-    foreign = model(mask)
-    names = {measure.name for measure in checked(foreign, mask).measures}
+    mine = model(mask) if kind == "bpr" else logistic(interactions(mask))
+    names = {measure.name for measure in checked(mine, mask).measures}
     assert {"outranked", "gradient share"} <= names
-    loss: Any = foreign.loss
-    assert strange(loss._factors(foreign), interactions(mask), loss.loss, TRAINER, seed=0) is None
+    loss: Any = mine.loss
+    theta = loss._factors(mine)
+    assert strange(theta, interactions(mask), loss.loss, loss.trainer, seed=0) is None
 
 
 def test_a_model_that_was_trained_on_needs_no_training_beside_it() -> None:
@@ -207,6 +479,13 @@ def test_a_model_that_was_trained_on_needs_no_training_beside_it() -> None:
     share = next(measure for measure in found.measures if measure.name == "gradient share")
     assert share.value <= SHARE
     assert found.passed
+
+
+def test_weights_below_zero_are_still_named() -> None:
+    mask = liked()
+    mine = logistic(interactions(mask))
+    with pytest.raises(InvalidInput, match="r < 0"):
+        mine.loss.check(mine, interactions(mask, -np.ones(mask.shape)))
 
 
 # ------------------------------------------------------------------ ALS beside it

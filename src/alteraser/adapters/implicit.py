@@ -26,6 +26,7 @@ from alteraser.adapters._pickled import first_bytes
 from alteraser.adapters.als import ALS
 from alteraser.adapters.contract import Changed, Foreign, ForeignLoss, Holding, Sibling, settled
 from alteraser.adapters.implicit_trainer import TINY, ImplicitTrainer
+from alteraser.adapters.logistic_trainer import LogisticTrainer
 from alteraser.adapters.mapped import check_finite, release
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.pair_trainer import PairTrainer
@@ -230,13 +231,19 @@ def _loss(
 
     if options.alpha is not None:
         raise InvalidInput(f"--alpha means nothing to a {kind.upper()} model; leave it out")
+    how = hyper.get("learning_rate"), hyper.get("iterations")
     if kind == "bpr":
         return implicit_bpr(
             regularization,
             verify_negative_samples=bool(hyper["verify_negative_samples"]),
-            pairs=PairTrainer.of(hyper.get("learning_rate"), hyper.get("iterations")),
+            trainer=PairTrainer.of(*how),
         )
-    return implicit_lmf(regularization, float(hyper["neg_prop"]), int(hyper["factors"]))
+    return implicit_lmf(
+        regularization,
+        float(hyper["neg_prop"]),
+        int(hyper["factors"]),
+        trainer=LogisticTrainer.of(*how),
+    )
 
 
 def _trainer(kind: str, hyper: dict[str, Any], users: Array) -> ImplicitTrainer | None:

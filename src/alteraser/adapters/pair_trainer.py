@@ -6,6 +6,7 @@ it cannot give again: which pairs were drawn, and in what order, no file tells.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,9 @@ from alteraser.models.factorization.biased import BiasedFactors
 from alteraser.models.factorization.rowloss import Pairwise
 
 Array = npt.NDArray[Any]
+
+CELLS = 2**28
+"""Cells whose bits are kept, one each: 32 MiB."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,17 @@ class PairTrainer:
         return self.rate * self.epochs
 
     def work(self, data: Interactions, rank: int) -> float:
-        """Numbers that a run reads and writes, about: 10⁹ take some two seconds."""
+        """Numbers that a call reads and writes, about: 10⁹ take a second or two."""
         return float(self.epochs) * len(data) * (rank + 1)
 
-    def run(self, loss: Pairwise, data: Interactions, rank: int, *, seed: int = 0) -> BiasedFactors:
-        """A training on ``data`` with the ridge and the negatives of ``loss``, in float32.
+    def fits(
+        self, loss: Pairwise, data: Interactions, rank: int, *, seed: int = 0, threads: int = 1
+    ) -> Iterator[BiasedFactors]:
+        """Trainings on ``data`` with the ridge and the negatives of ``loss``, in float32, each from
+        where the last one ended.
 
-        A negative that its user has met is skipped, or kept where the loss keeps them.
+        A negative that its user has met is skipped, or kept where the loss keeps them. Pairs are
+        taken one after the other: ``threads`` change nothing.
         """
         from alteraser.solvers.kernels.pair_steps import pair_steps
 
@@ -53,17 +61,30 @@ class PairTrainer:
         P[:, rank] = 1.0
         items = data.indices.astype(np.int64)
         negatives = items if loss.popular else np.arange(data.shape[1])
-        pair_steps(
-            data.indptr.astype(np.int64),
-            data.user_rows.astype(np.int64),
-            items,
-            negatives,
-            P,
-            Q,
-            np.float32(self.rate),
-            np.float32(loss.ridge.users),
-            loss.rejected == "keep",
-            seed,
-            self.epochs * len(data) if negatives.size else 0,
-        )
-        return BiasedFactors(P[:, :rank], Q[:, :rank], item_biases=Q[:, rank])
+        bits = _bits(data) if data.shape[0] * data.shape[1] <= CELLS else np.empty(0, np.uint8)
+        while True:
+            pair_steps(
+                bits,
+                data.indptr.astype(np.int64),
+                data.user_rows.astype(np.int64),
+                items,
+                negatives,
+                P,
+                Q,
+                np.float32(self.rate),
+                np.float32(loss.ridge.users),
+                loss.rejected == "keep",
+                seed,
+                self.epochs * len(data) if negatives.size else 0,
+            )
+            users, both = P[:, :rank].copy(), Q.copy()
+            yield BiasedFactors(users, both[:, :rank], item_biases=both[:, rank])
+            seed += 1
+
+
+def _bits(data: Interactions) -> Array:
+    """Which cells have interactions, in row-major order, the first of eight in the lowest bit."""
+    cells = data.user_rows.astype(np.int64) * data.shape[1] + data.indices
+    bits = np.zeros((data.shape[0] * data.shape[1] + 7) // 8, np.uint8)
+    np.add.at(bits, cells >> 3, np.left_shift(1, cells & 7).astype(np.uint8))
+    return bits

@@ -19,13 +19,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters.pair_trainer import PairTrainer
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.errors import InvalidInput
 from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
 
 if TYPE_CHECKING:
     from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
+    from alteraser.adapters.pair_trainer import PairTrainer
+    from alteraser.adapters.strangers import SampledTrainer
     from alteraser.data.interactions import Interactions
     from alteraser.models.factorization.biased import BiasedFactors
     from alteraser.models.factorization.terms import RowProblem
@@ -99,7 +100,7 @@ AT_REST = 0.02
 0.1 and more."""
 
 WORST = 20
-PAIRS = 200_000  # training pairs that are compared with a random item each
+PAIRS = 50_000  # training pairs that are compared with a random item each
 
 
 @dataclass(frozen=True)
@@ -115,8 +116,8 @@ class RowSolved:
     steps: float | None = None
     """Learning rate times epochs, where the container says both and the steps were plain gradient
     steps."""
-    pairs: PairTrainer | None = None
-    """How BPR was trained, where the container says and the steps were such."""
+    trainer: SampledTrainer | None = None
+    """How it was trained, where the container says and we can do the same."""
 
     @property
     def formula(self) -> str:
@@ -142,27 +143,35 @@ class RowSolved:
         return f"Σ_D c (log(1 + exp(s)) − y s){missing if loss.negatives else ''} + {penalty}"
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
-        """Is the gradient on ``data`` small against its parts, and do training pairs outrank random
-        ones?
+        """Beside a training of our own, or: is the gradient on ``data`` small against its parts,
+        and do training pairs outrank random ones?
         """
         from alteraser.models.factorization.terms import RowProblem
         from alteraser.runtime.workers import default_threads
         from alteraser.solvers.rows.terms import slopes
 
-        factors = self._factors(foreign)
+        factors, threads = self._factors(foreign), threads or default_threads()
+        pairwise = isinstance(self.loss, Pairwise)
+        # of LMF a gradient tells nothing that a training beside it does not, and takes longer
+        beside = None if pairwise else self._beside(factors, data, threads)
+        if beside is not None:
+            return beside
         problem = RowProblem(self.loss, data, factors.layout, self.seed)
         fit = self._fit(problem, factors, foreign)
         # above it single users tell more, and below it a training beside it costs less to look at
-        beside = self._beside(factors, data) if fit.value < RANKED else None
+        beside = self._beside(factors, data, threads) if pairwise and fit.value < RANKED else None
         if beside is not None:
             return beside
-        here = slopes(problem, factors, threads=threads or default_threads())
-        fitting = here.fitting_ridge
+        here = slopes(problem, factors, threads=threads)
         measures = [fit, *self._gradient_measures(here)]
         clear = here.share <= SHARE and all(measure.passed for measure in measures)
-        beside = None if clear else self._beside(factors, data)
-        if beside is not None:
-            return beside
+        beside = None if clear or not pairwise else self._beside(factors, data, threads)
+        return beside or self._by_gradient(factors, data, here, measures)
+
+    def _by_gradient(
+        self, factors: BiasedFactors, data: Interactions, here: Slopes, measures: list[Measure]
+    ) -> SelfCheck:
+        """What ``measures`` of the whole say, and of BPR its least user."""
         worst = [
             RowFault(side, int(row), float(shares[row]))
             for side, shares in (("user", here.user_shares), ("item", here.item_shares))
@@ -173,13 +182,14 @@ class RowSolved:
             "Are these the data, and the ids, that it was trained on? Or did training stop "
             "after a few epochs, or with few factors? Then --unchecked goes on."
         )
-        if 0 < fitting < FITS:
+        if 0 < here.fitting_ridge < FITS:
             hint += (
-                f" A regularization {fitting:.2g} times as large would fit these factors better."
+                f" A regularization {here.fitting_ridge:.2g} times as large would fit these "
+                "factors better."
             )
         if isinstance(self.loss, Pairwise) and measures[0].value >= RANKED:
             measure, user = _least(factors, data, self.seed)
-            measures.append(measure)
+            measures = [*measures, measure]
             if not measure.passed:
                 worst = [RowFault("user", user, measure.value)]
                 hint = "Is this user's row, or are their ids, another's?"
@@ -196,20 +206,17 @@ class RowSolved:
             return ""
         return HARDLY_BEGUN if isinstance(self.loss, Pairwise) and share > SHARE else BLIND
 
-    def _beside(self, factors: BiasedFactors, data: Interactions) -> SelfCheck | None:
-        """BPR that leaves what may be a short training or other data, beside a training of our own;
-        None where there is none.
+    def _beside(self, factors: BiasedFactors, data: Interactions, threads: int) -> SelfCheck | None:
+        """What may be a short training or other data, beside a training of our own; None where
+        there is none.
         """
         from alteraser.adapters.strangers import strange
 
-        if not isinstance(self.loss, Pairwise) or self.pairs is None:
+        below = data.target is not None and bool((data.target < 0).any())
+        if self.trainer is None or below:  # weights below 0 are refused by name
             return None
-        found = strange(factors, data, self.loss, self.pairs, seed=self.seed)
-        hint = (
-            "Are these the data, and the ids, that it was trained on, and for as many epochs as "
-            "the file says? Then --unchecked goes on."
-        )
-        return None if found is None else SelfCheck((found.measure(),), (), hint, found.blind)
+        found = strange(factors, data, self.loss, self.trainer, seed=self.seed, threads=threads)
+        return None if found is None else found.check
 
     @property
     def _allowed(self) -> float:
@@ -455,7 +462,7 @@ def implicit_bpr(
     regularization: float,
     *,
     verify_negative_samples: bool = True,
-    pairs: PairTrainer | None = None,
+    trainer: PairTrainer | None = None,
 ) -> RowSolved:
     """BPR of implicit: a pair drawn from the data, a negative in proportion to popularity, skipped
     where it is liked.
@@ -467,12 +474,12 @@ def implicit_bpr(
     loss = Pairwise(
         ridge=Ridge.of(regularization, scaling="samples"), popular=True, rejected=rejected
     )
-    return pairwise(loss, pairs)
+    return pairwise(loss, trainer)
 
 
 def pairwise(loss: Pairwise, trainer: PairTrainer | None) -> RowSolved:
     """BPR by plain gradient steps of one rate; None where the container does not say which."""
-    return RowSolved("BPR", loss, steps=None if trainer is None else trainer.steps, pairs=trainer)
+    return RowSolved("BPR", loss, steps=None if trainer is None else trainer.steps, trainer=trainer)
 
 
 def recbole_bpr(weight_decay: float) -> RowSolved:
@@ -482,7 +489,9 @@ def recbole_bpr(weight_decay: float) -> RowSolved:
     return RowSolved("BPR", Pairwise(ridge=Ridge.of(weight_decay, scaling="total")))
 
 
-def implicit_lmf(regularization: float, neg_prop: float, factors: int) -> RowSolved:
+def implicit_lmf(
+    regularization: float, neg_prop: float, factors: int, *, trainer: SampledTrainer | None = None
+) -> RowSolved:
     """LMF of implicit, logistic MF (Johnson 2014): c = r on what was observed, neg_prop draws an
     interaction, capped.
 
@@ -492,7 +501,7 @@ def implicit_lmf(regularization: float, neg_prop: float, factors: int) -> RowSol
     loss = Logistic(
         ridge=Ridge.of(regularization), negatives=neg_prop, most=factors + 2, weighted=True
     )
-    return RowSolved("logistic MF", loss)
+    return RowSolved("logistic MF", loss, trainer=trainer)
 
 
 def svd(

@@ -1,60 +1,153 @@
-"""How much of the data do factors of BPR not know? Asked of models whose training had hardly begun.
+"""How much of the data do factors of BPR or logistic MF not know? Asked beside a short training of
+our own on these data.
 
 After few epochs a gradient is nearly whole, and most of what ranks is popularity, which other
-users' data have as well. What tells is users' own tastes,
+users' data have as well. What tells is each row's own taste,
 
-    T(Θ; D) = share of the pairs (u, i) ∈ D with (p_u − p̄)·(q_i − q_j) > 0,   j drawn as in
-              training, u has not met it, p̄ the mean over users with interactions
+    t_u = share of comparisons with (p_u − p̄)·(q_i − q_j) > 0,   i of u, j by popularity, not of u
+    T   = t over all comparisons,      F = share of users with t_u < ½
 
-½ where rows are a stranger's, however far training went. How much more it should be a training of
-our own on D says, of as many epochs:
+with p̄ the mean over users with interactions; for items with sides exchanged. Where rows are a
+stranger's, comparisons come out either way: T and F are ½, however far training went. What they are
+on the very data, a training of our own on D says, of as many epochs:
 
-    strange = (T(Θ_ours; D) − T(Θ; D)) / (T(Θ_ours; D) − ½)
+    strange interactions = (T_ours − T) / (T_ours − ½)
+    strange users        = (F − F_ours) / (½ − F_ours),      items likewise
 
-is about the share of pairs that the model was not trained on.
+each about the share of them that the model was not trained on. No file tells how often ``fit`` was
+called, and each call goes on from where the last one ended: nobody is accused of what as many
+epochs again, or twice as many, explain.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.adapters.pair_trainer import PairTrainer
-from alteraser.adapters.selfcheck import Measure
+from alteraser.adapters.selfcheck import Measure, SelfCheck
 from alteraser.data.interactions import Interactions
 from alteraser.models.factorization.biased import BiasedFactors
-from alteraser.models.factorization.rowloss import Pairwise
+from alteraser.models.factorization.rowloss import Logistic
 
 Array = npt.NDArray[Any]
 
-STRANGE = 0.1
-"""Share of strange pairs up to which data count as the model's own; the spread over users is added
-to it."""
+STRANGE = {"interactions": 0.2, "users": 0.1, "items": 0.1}
+"""Share of strangers up to which data count as the model's own; the spread over rows is added to
+it. How well rows know theirs differs from one training to the next, also where nobody is strange,
+and T by that: twice as much is left to it."""
 
 SPREAD = 3.0
 """Standard errors that a difference between two trainings may have."""
 
 TELLING = 6.0
-"""Standard errors that our training's T has to be above ½ for it to tell anything."""
+"""Standard errors that our training has to be away from ½ for it to tell anything."""
+
+FITS = 3
+"""Calls of ``fit`` that a model may have seen."""
 
 AFFORDABLE = 1.5e9
-"""Work of a training of our own (``PairTrainer.work``) up to which it is made."""
+"""Work of a training of our own (``SampledTrainer.work``) up to which it is made."""
 
-PAIRS, DRAWS = 200_000, 2
-"""Pairs that are looked at, evenly spread, and negatives of each."""
+ROWS, PAIRS = 2000, 50_000
+"""Rows of either side that are looked at, and their pairs in all, both evenly spread: the more, the
+less training tells something, and the longer it takes."""
+
+LEAST, MOST = 2, 16
+"""Draws a pair: the fewer pairs, the more, for as many comparisons in all."""
+
+BLOCK = 4096
+"""Comparisons at once."""
+
+HINT = (
+    "Are these the data, and the ids, that it was trained on, and for as many epochs as the file "
+    "says? Then --unchecked goes on."
+)
+
+
+class SampledTrainer(Protocol):
+    """How a sampled loss was trained; a run of it on other data, from a start of its own."""
+
+    @property
+    def epochs(self) -> int:
+        """Of one call of ``fit``."""
+        ...
+
+    def work(self, data: Interactions, rank: int) -> float:
+        """Numbers that a call reads and writes, about: 10⁹ take a second or two."""
+        ...
+
+    def fits(
+        self, loss: Any, data: Interactions, rank: int, *, seed: int = 0, threads: int = 1
+    ) -> Iterator[BiasedFactors]:
+        """The factors after each call of ``fit``, on and on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Cells of one side: ``rows`` have met ``met`` and have not met ``others``, all
+    (comparisons,).
+    """
+
+    rows: Array
+    met: Array
+    others: Array
+    alive: Array
+    """(rows of the side,) bool: who has interactions"""
+
+    @classmethod
+    def of(cls, data: Interactions, side: str, seed: int) -> Comparisons:
+        """Of at most ROWS users or items of ``data``, as many pairs each as PAIRS allow. The same
+        ``seed`` gives the same.
+        """
+        if side == "user":
+            indptr, indices, counts = data.indptr, data.indices, data.user_counts
+        else:
+            view = data.by_item
+            indptr, indices, counts = view.indptr, view.indices, data.item_counts
+        chosen = np.flatnonzero(counts)
+        chosen = chosen[:: max(1, -(-chosen.size // ROWS))]
+        some = np.minimum(counts[chosen], PAIRS // max(chosen.size, 1))
+        first = np.repeat(np.cumsum(some) - some, some)
+        place = (np.arange(int(some.sum())) - first) * np.repeat(counts[chosen], some)
+        at = np.repeat(indptr[chosen], some) + place // np.repeat(some, some)
+        draws = int(np.clip(LEAST * PAIRS // max(at.size, 1), LEAST, MOST))
+        rows, met = np.repeat(chosen, some * draws), np.repeat(indices[at], draws).astype(np.int64)
+        rng = np.random.default_rng(seed)
+        others = indices[rng.integers(0, max(len(data), 1), rows.size)].astype(np.int64)
+        new = data.locate(*((rows, others) if side == "user" else (others, rows))) < 0
+        return cls(rows[new], met[new], others[new], counts > 0)
+
+    def tastes(self, x: Array, y: Array) -> Tastes:
+        """Of rows ``x`` among rows ``y`` of the other side."""
+        x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
+        own = x - x[self.alive].mean(axis=0) if self.alive.any() else x
+        won = np.empty(self.rows.size)
+        for start in range(0, won.size, BLOCK):  # in the cache
+            part = slice(start, start + BLOCK)
+            apart = y[self.met[part]] - y[self.others[part]]
+            way = np.einsum("id,id->i", own[self.rows[part]], apart)
+            won[part] = (way > 0) + 0.5 * (way == 0)
+        size = len(x)
+        return Tastes(
+            np.bincount(self.rows, weights=won, minlength=size),
+            np.bincount(self.rows, minlength=size).astype(np.float64),
+        )
 
 
 @dataclass(frozen=True)
 class Tastes:
-    """T, user by user."""
+    """t, row by row."""
 
     above: Array
-    """(m,) comparisons that a user's own items won"""
+    """(rows,) comparisons that what a row has met won"""
     looked: Array
-    """(m,) comparisons"""
+    """(rows,) comparisons"""
 
     @property
     def share(self) -> float:
@@ -62,88 +155,143 @@ class Tastes:
         total = float(self.looked.sum())
         return float(self.above.sum()) / total if total else 0.5
 
+    @property
+    def low(self) -> float:
+        """F, each row counting by its comparisons."""
+        return Tastes(self._low, self.looked).share
+
+    @property
+    def _low(self) -> Array:
+        half = self.looked / 2
+        return np.asarray(self.looked * ((self.above < half) + 0.5 * (self.above == half)))
+
     def error(self, other: Tastes | None = None) -> float:
-        """Standard error of T, or of its difference to the one of ``other`` on the same draws:
-        users are independent, their comparisons are not.
+        """Standard error of T, or of its difference to the one of ``other`` on the same cells: rows
+        are independent, their comparisons are not.
         """
         total = max(float(self.looked.sum()), 1.0)
         above = self.above if other is None else self.above - other.above
         rest = above - self.looked * float(above.sum()) / total
         return float(np.sqrt(rest @ rest)) / total
 
+    def low_error(self, other: Tastes | None = None) -> float:
+        """The same of F."""
+        return Tastes(self._low, self.looked).error(
+            None if other is None else Tastes(other._low, other.looked)
+        )
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one comparison with a training of ours found."""
+
+    what: str
+    value: float
+    """Share of strangers; below 0 where the model knows the data better than ours does"""
+    limit: float
+    told: bool
+    """Whether the training of ours shows anything at all"""
+
+    @classmethod
+    def of(cls, what: str, theirs: float, ours: float, error: float, difference: float) -> Share:
+        """Of T, or 1 − F, with the standard errors of ours and of the difference."""
+        more = ours - 0.5
+        told = more > TELLING * error
+        scale = more if told else 1.0
+        return cls(what, (ours - theirs) / scale, STRANGE[what] + SPREAD * difference / scale, told)
+
+    @property
+    def passed(self) -> bool:
+        """Also where nothing can be told."""
+        return not self.told or self.value <= self.limit
+
 
 @dataclass(frozen=True)
 class Strange:
     """What a comparison with a training of our own found."""
 
-    value: float
-    """Share of the data that the factors do not know; below 0 where they know them better"""
-    limit: float
-    told: bool
-    """Whether so short a training on these data shows anything at all"""
-    trainer: PairTrainer
+    shares: tuple[Share, ...]
+    """Of interactions, users, items."""
+    epochs: int
+    weighted: bool
+    """Whether the loss takes weights, which no comparison sees"""
 
-    def measure(self) -> Measure:
-        """For the check; passed where nothing can be told."""
+    @property
+    def passed(self) -> bool:
+        """Whether the data may be the model's."""
+        return all(share.passed for share in self.shares)
+
+    @property
+    def check(self) -> SelfCheck:
+        """For people."""
         meaning = (
-            "share of the data that the model does not know: how much less its users' own tastes "
-            f"tell their items from others than in a training of ours of {self.trainer.epochs} "
-            "epochs on these data; 1 for other data"
+            "share of the {} that the model does not know: how much less {} than in a training of "
+            f"ours of {self.epochs} epochs on these data; 1 for other data"
         )
-        return Measure(
-            "strange data",
-            self.value,
-            self.limit,
-            not self.told or self.value <= self.limit,
-            meaning,
+        how = {
+            "interactions": "its users' own tastes tell their items from others",
+            "users": "often a user's own taste tells their items from others",
+            "items": "often an item's own row tells its users from others",
+        }
+        measures = tuple(
+            Measure(
+                f"strange {share.what}",
+                share.value,
+                share.limit,
+                share.passed,
+                meaning.format(share.what, how[share.what]),
+            )
+            for share in self.shares
         )
+        return SelfCheck(measures, (), HINT, self.blind)
 
     @property
     def blind(self) -> str:
         """What the comparison does not see."""
-        if not self.told:
+        told = [share for share in self.shares if share.told]
+        if not told:
             return (
-                f"whether these are the data: {self.trainer.epochs} epochs on them, a training of "
-                "ours, leave no taste that could be told from another's"
+                f"whether these are the data: {self.epochs} epochs on them, a training of ours, "
+                "leave no taste that could be told from another's"
             )
+        limits = ", ".join(f"{share.limit:.0%} of the {share.what}" for share in told)
         return (
-            f"less than about {self.limit:.0%} of the interactions being others', too many or "
-            "missing: two trainings of so few epochs differ by that"
+            f"less than about {limits} being others', too many or missing: two trainings of so few "
+            f"epochs differ by that{'. And weights' if self.weighted else ''}"
         )
 
 
 def strange(
-    factors: BiasedFactors, data: Interactions, loss: Pairwise, trainer: PairTrainer, *, seed: int
+    factors: BiasedFactors,
+    data: Interactions,
+    loss: Any,
+    trainer: SampledTrainer,
+    *,
+    seed: int,
+    threads: int = 1,
 ) -> Strange | None:
     """The comparison; None where a training of our own would take too long."""
     rank = factors.layout.rank
     if not 0 < trainer.work(data, rank) <= AFFORDABLE:
         return None
-    theirs = tastes(factors, data, loss, seed=seed)
-    ours = tastes(trainer.run(loss, data, rank, seed=seed), data, loss, seed=seed)
-    more = ours.share - 0.5
-    told = more > TELLING * ours.error()
-    scale = more if told else 1.0
-    value = (ours.share - theirs.share) / scale
-    return Strange(value, STRANGE + SPREAD * ours.error(theirs) / scale, told, trainer)
+    sides = [Comparisons.of(data, side, seed) for side in ("user", "item")]
+
+    def known(theta: BiasedFactors) -> tuple[Tastes, Tastes]:
+        users, items = sides
+        return users.tastes(theta.users, theta.items), items.tastes(theta.items, theta.users)
+
+    theirs, found = known(factors), None
+    fits = trainer.fits(loss, data, rank, seed=seed, threads=threads)
+    for count, theta in enumerate(islice(fits, FITS), start=1):
+        shares = tuple(_shares(theirs, known(theta)))
+        found = Strange(shares, count * trainer.epochs, isinstance(loss, Logistic))
+        if found.passed:
+            break
+    return found
 
 
-def tastes(factors: BiasedFactors, data: Interactions, loss: Pairwise, *, seed: int = 0) -> Tastes:
-    """T of ``factors`` on ``data``. The same ``seed`` compares the same cells."""
-    rng = np.random.default_rng(seed)
-    pairs = np.arange(len(data))[:: max(1, len(data) // PAIRS)]
-    users, items = data.user_rows[pairs].astype(np.int64), data.indices[pairs].astype(np.int64)
-    own = np.asarray(factors.users, np.float64)
-    own = own - own[data.user_counts > 0].mean(axis=0) if len(data) else own
-    taste = BiasedFactors(own, np.asarray(factors.items, np.float64))
-    mine = taste.scores(users, items)
-    above, looked = np.zeros(data.shape[0]), np.zeros(data.shape[0])
-    drawn = data.indices if loss.popular else np.arange(data.shape[1])
-    for _ in range(DRAWS if pairs.size else 0):
-        others = drawn[rng.integers(0, drawn.size, users.size)].astype(np.int64)
-        new = data.locate(users, others) < 0
-        theirs = taste.scores(users, others)
-        won = (mine > theirs) + 0.5 * (mine == theirs)
-        above += np.bincount(users[new], weights=won[new], minlength=above.size)
-        looked += np.bincount(users[new], minlength=above.size)
-    return Tastes(above, looked)
+def _shares(theirs: tuple[Tastes, Tastes], ours: tuple[Tastes, Tastes]) -> Iterator[Share]:
+    users, mine = theirs[0], ours[0]
+    yield Share.of("interactions", users.share, mine.share, mine.error(), mine.error(users))
+    for what, them, us in zip(("users", "items"), theirs, ours, strict=True):
+        yield Share.of(what, 1 - them.low, 1 - us.low, us.low_error(), us.low_error(them))

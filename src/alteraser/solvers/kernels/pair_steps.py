@@ -22,18 +22,23 @@ def _below(state, size):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _liked(indices, start, stop, item):  # type: ignore[no-untyped-def]
+def _has_met(bits, indptr, indices, u, j, width):  # type: ignore[no-untyped-def]
+    if bits.size:
+        cell = u * width + j
+        return bits[cell >> 3] & (np.uint8(1) << np.uint8(cell & 7)) != 0
+    start, end = indptr[u], indptr[u + 1]
+    stop = end
     while start < stop:
         middle = (start + stop) // 2
-        if indices[middle] < item:
+        if indices[middle] < j:
             start = middle + 1
         else:
             stop = middle
-    return start
+    return start < end and indices[start] == j
 
 
 @kernel
-def pair_steps(indptr, rows, indices, negatives, P, Q, rate, ridge, keep, seed, samples):  # type: ignore[no-untyped-def]
+def pair_steps(bits, indptr, rows, indices, negatives, P, Q, rate, ridge, keep, seed, samples):  # type: ignore[no-untyped-def]
     """``samples`` steps in P (m, w) and Q (n, w), in place. Sample k takes the interaction (u, i) =
     (``rows``, ``indices``)[a], a = hash(2k), and the item j = ``negatives[hash(2k + 1)]``; where u
     has met j it is skipped, unless ``keep``. Then, with z = 1 / (1 + exp(p·(q_i − q_j))),
@@ -41,23 +46,23 @@ def pair_steps(indptr, rows, indices, negatives, P, Q, rate, ridge, keep, seed, 
         p += η (z (q_i − q_j) − λ p),   q_i += η (z p − λ q_i),   q_j += η (−z p − λ q_j)
 
     with p from before in all three, one after the other (i may be j). The last column of P stays
-    as it is: 1, so that the last of Q is the bias.
+    as it is: 1, so that the last of Q is the bias. ``bits`` are the cells u n + j that were met, of
+    eight a byte; where there are none rows are searched, which takes twice as long.
     """
     d = P.shape[1] - 1
-    base = _mixed(np.uint64(seed))
+    base, one = _mixed(np.uint64(seed)), P.dtype.type(1.0)
     for k in range(samples):
         first = _mixed(base ^ np.uint64(2 * k))
         second = _mixed(base ^ np.uint64(2 * k + 1))
         a = _below(first, rows.size)
         u, i, j = rows[a], indices[a], negatives[_below(second, negatives.size)]
-        at = _liked(indices, indptr[u], indptr[u + 1], j)
-        if not keep and at < indptr[u + 1] and indices[at] == j:
+        if not keep and _has_met(bits, indptr, indices, u, j, Q.shape[0]):
             continue
         p, q, other = P[u], Q[i], Q[j]
-        s = 0.0
+        s = P.dtype.type(0.0)
         for c in range(d + 1):
             s += p[c] * (q[c] - other[c])
-        z = P.dtype.type(1.0 / (1.0 + np.exp(s)))
+        z = one / (one + np.exp(s))
         for c in range(d):
             mine = p[c]
             p[c] += rate * (z * (q[c] - other[c]) - ridge * mine)
