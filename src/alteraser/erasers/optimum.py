@@ -7,17 +7,22 @@ steps of ``erasers.driver`` are there in a few dozen passes; every other one goe
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from alteraser.erasers.driver import Outcome, Settings, run_passes
 from alteraser.models import Factors, Problem
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.solvers import strategy
 from alteraser.solvers.limits import DEFAULT
-from alteraser.solvers.relational import Goal, Reached, minimize
+from alteraser.solvers.relational import Goal, Preconditioner, Reached, minimize
+from alteraser.solvers.stationarity import gradient_norm
 from alteraser.solvers.trace import OnPass
+
+Float64 = npt.NDArray[np.float64]
 
 TOLERANCE = 1e-5
 """Stationarity after which joint steps are refined, without a scale: as ENMF is trained"""
@@ -45,7 +50,7 @@ def _suited(problem: LinearProblem, goal: Goal) -> Problem | None:
     """The factorization that ``problem`` is, where float32 holds what is asked for."""
     asked = goal.limits
     sharp = asked.distance < DEFAULT.distance or asked.influence < DEFAULT.influence
-    return None if sharp else problem.factorized()
+    return None if sharp else problem.factorized
 
 
 def _by_joint_steps(
@@ -65,11 +70,11 @@ def _by_joint_steps(
     )
     outcome = run_passes(
         factored,
-        _factors(problem, start, factored.dtype),
+        factors_of(problem, start, factored.dtype),
         settings,
         # half a gradient is what residuals of linear problems are of, and a whole one here
         scale=None if goal.scale is None else 2.0 * goal.scale,
-        origin=None if goal.origin is None else _factors(problem, goal.origin, factored.dtype),
+        origin=None if goal.origin is None else factors_of(problem, goal.origin, factored.dtype),
         on_pass=on_pass,
     )
     return _reached(problem, outcome, goal)
@@ -99,7 +104,25 @@ def _reached(problem: LinearProblem, outcome: Outcome, goal: Goal) -> Reached:
     )
 
 
-def _factors(problem: LinearProblem, point: Point, dtype: Any) -> Factors:
+def norm_at(problem: LinearProblem, point: Point, *, threads: int) -> Callable[[Float64], float]:
+    """‖·‖_{M⁻¹} of gradients, M being the preconditioner at a point, or half of what it is of
+    matrix factorization, whose blocks need not be kept for that.
+    """
+    factored = problem.factorized
+    if factored is None:
+        return Preconditioner(problem, point, threads).norm
+    factors, relation = factors_of(problem, point, factored.dtype), problem.relations[0]
+
+    def norm(gradient: Float64) -> float:
+        seen = problem.point(gradient).tables
+        both = seen[relation.source], seen[relation.target]
+        return gradient_norm(factored, factors, *both, threads=threads) / 2.0
+
+    return norm
+
+
+def factors_of(problem: LinearProblem, point: Point, dtype: Any) -> Factors:
+    """A point of a matrix factorization as factors."""
     relation = problem.relations[0]
     users, items = (point.tables[x].astype(dtype) for x in (relation.source, relation.target))
     return Factors(users, items, np.ones(problem.rank, dtype))

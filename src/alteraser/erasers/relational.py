@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from alteraser.erasers.driver import OnPass
-from alteraser.erasers.optimum import reach
+from alteraser.erasers.optimum import norm_at, reach
 from alteraser.evidence.certificate.words import sentence
 from alteraser.evidence.claims import Evidence, Measured, ResidualOnly
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.runtime.allocator import kept
 from alteraser.solvers.limits import DEFAULT, Limits, influence
-from alteraser.solvers.relational import Goal, Preconditioner, Reached, evaluate
+from alteraser.solvers.relational import Goal, Reached, evaluate
 from alteraser.solvers.relational.symmetry import rotated_onto
 
 Float64 = npt.NDArray[np.float64]
@@ -66,11 +66,11 @@ def converge(
     ``known`` is ∇L_{D_a} at the original in these rows; None where D_a is not known: then the whole
     gradient counts as push. ``start`` is the original, or a random point to train anew.
     """
-    M = Preconditioner(after, original, threads)
+    norm = norm_at(after, original, threads=threads)
     here = evaluate(after, original, threads=threads)
     change = here.gradient.vector - (0.0 if known is None else known)
-    push = M.norm(change)
-    floor = None if known is None or push == 0.0 else M.norm(known) / push
+    push = norm(change)
+    floor = None if known is None or push == 0.0 else norm(known) / push
     goal = Goal(limits, scale=push or None, origin=original, max_passes=max_passes)
     found = reach(after, start, goal, threads=threads, on_pass=on_pass)
     turned = rotated_onto(after, found.point, original)

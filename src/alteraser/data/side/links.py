@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pyarrow as pa
 
 from alteraser.data.ids import Coded, IdMap
 from alteraser.data.interactions import Interactions
-from alteraser.data.order import in_order
+from alteraser.data.order import distinct
 from alteraser.data.side.digests import digest
 from alteraser.data.side.features import Words, words
 
@@ -92,7 +93,7 @@ class Links:
                 found |= np.isin(coded.rows, wanted[wanted >= 0])
         return found
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of the distinct rows, whatever their order; times are no part of it."""
         kept = self.keep(np.ones(len(self), bool))
@@ -105,15 +106,19 @@ class Links:
         for values in (kept.confidence, kept.aim):
             if values is not None and np.any(values != 1.0):
                 columns.insert(0, values)
-        order: Any
+        places: Array
         if len(columns) == 2:
-            order = in_order(kept.heads.rows * np.int64(kept.tails.ids.size) + kept.tails.rows)
+            keys = kept.heads.rows * np.int64(kept.tails.ids.size) + kept.tails.rows
+            places = distinct(keys)[1]
         else:
-            order = np.lexsort(columns)
-        rows = np.stack([np.asarray(x, np.float64)[order] for x in columns], axis=1)
-        first = np.ones(len(kept), bool)
-        first[1:] = np.any(rows[1:] != rows[:-1], axis=1)
-        return digest(*parts, rows[first].ravel())
+            places = np.lexsort(columns)
+            first = np.ones(len(kept), bool)
+            first[1:] = np.any([np.diff(x[places]) != 0 for x in columns], axis=0)
+            places = places[first]
+        rows = np.empty((places.size, len(columns)))
+        for column, values in zip(rows.T, columns, strict=True):
+            column[:] = values[places]
+        return digest(*parts, rows.ravel())
 
     def to_columns(self) -> dict[str, pa.Array]:
         """Ids of heads and tails."""

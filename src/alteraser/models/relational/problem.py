@@ -116,8 +116,9 @@ class LinearProblem:
         }
         return cls((Table("user", data.users), Table("item", data.items)), (relation,), ridge, rank)
 
-    def factorized(self, dtype: npt.DTypeLike = np.float32) -> Problem | None:
-        """The problem of matrix factorization that this one is; None where it is none.
+    @cached_property
+    def factorized(self) -> Problem | None:
+        """The problem of matrix factorization that this one is, in float32; None where it is none.
 
         It is where one relation sees two tables under identities, with h = 1, no biases, β = 1,
         uniform missing weights and one λ > 0 for everybody.
@@ -132,7 +133,7 @@ class LinearProblem:
         rows, columns = (Table.numbered("row", size).ids for size in cells.shape)
         confidence, target = (x if x.size else None for x in (cells.confidence, cells.target))
         data = Interactions(rows, columns, cells.indptr, cells.indices, confidence, target)
-        return Problem(objective, data, np.dtype(dtype))
+        return Problem(objective, data, np.dtype(np.float32))
 
 
 @dataclass(frozen=True, eq=False)

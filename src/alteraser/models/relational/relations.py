@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.sparse import csr_array
 
 from alteraser.data.order import in_order
 from alteraser.errors import InvalidInput
@@ -81,13 +82,12 @@ class Cells:
         """(indptr, indices, order) with columns as rows; ``order`` maps to places of the row by row
         one.
         """
-        rows = np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
-        order = np.argsort(self.indices, kind="stable")
-        counts = np.bincount(self.indices, minlength=self.shape[1])
+        places = np.arange(len(self))
+        turned = csr_array((places, self.indices, self.indptr), shape=self.shape).tocsc()
         return (
-            np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            rows[order].astype(np.int32),
-            order,
+            turned.indptr.astype(np.int64),
+            turned.indices.astype(np.int32, copy=False),
+            turned.data,
         )
 
     @property
