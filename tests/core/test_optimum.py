@@ -10,13 +10,13 @@ import pytest
 from conftest import toy_interactions
 
 from alteraser import ENMF, Interactions, Model, forget, verify
-from alteraser.erasers.optimum import reach
+from alteraser.erasers.optimum import norm_at, reach
 from alteraser.models import Objective, Problem
 from alteraser.models.relational import LinearProblem, MissingWeights, Point
 from alteraser.models.relational.composite import CompositeModel
 from alteraser.models.relational.setup import LinearSetup, RelationSetting
 from alteraser.solvers.limits import Limits
-from alteraser.solvers.relational import Goal, evaluate, minimize
+from alteraser.solvers.relational import Goal, Preconditioner, evaluate, minimize
 from alteraser.verbs.relational.train import train
 
 SETUP = LinearSetup(
@@ -66,6 +66,18 @@ def test_a_factorization_is_told_from_what_is_none(data: Interactions) -> None:
         replace(problem, ridge={name: 0.0 * x for name, x in problem.ridge.items()}),
     ):
         assert other.factorized is None
+
+
+def test_gradients_are_measured_alike(data: Interactions) -> None:
+    problem = posed(data)
+    point = problem.random(0)
+    gradient = evaluate(problem, point).gradient.vector
+    blocks = Preconditioner(problem, point, 1).norm(gradient)
+    assert norm_at(problem, point, threads=1)(gradient) == pytest.approx(blocks, rel=1e-5)
+    other = replace(problem, relations=(replace(problem.relations[0], weight=2.0),))
+    general = Preconditioner(other, point, 1).norm(gradient)
+    assert norm_at(other, point, threads=1)(gradient) == general
+    assert general < 0.9 * blocks
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
