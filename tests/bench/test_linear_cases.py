@@ -171,7 +171,10 @@ def test_a_gradient_beside_those_of_factorizations(run: Run) -> None:
     (found,) = tables(out)
     assert column(found, "rows")[1] > 8 * column(found, "rows")[0]
     assert min(column(found, "CPU s") + column(found, "of five ENMF")) >= 0.0
-    assert "exponent" in out
+    assert found[1][0][-2:] == ["", ""]
+    assert all(figures(cell) for cell in found[1][1][-2:])
+    before, after = {"rows": 10, "apart": 2.0}, {"rows": 1_000, "apart": 2_000.0}
+    assert gradient.grown(before, after, "apart") == "1.50"  # a thousand times, of a hundred
     code, _, err = run("bench linear ml-1m --case gradient")
     assert (code, "leave ml-1m out" in err) == (2, True)
 

@@ -42,8 +42,6 @@ SHARES = {"purchases": 0.1, "carts": 0.2, "views": 0.5, "friends": 0.1, "tags": 
 WORDS, EACH, FEWEST = 500, 3, 20
 """Words on either side, how many of them each has, and rows of the smallest table"""
 MISSING, RIDGE, ROUNDS = 0.05, 1.0, 3
-ALLOWED = 1.1, 1.5
-"""Goals: the exponent of the growth, and the ratio to the gradients apart"""
 
 
 def gradients(sizes: str, asked: Case) -> None:
@@ -61,17 +59,19 @@ def gradients(sizes: str, asked: Case) -> None:
             f"{one['together']:.2f}",
             f"{one['apart']:.2f}",
             f"{one['together'] / one['apart']:.2f}",
-            f"{1e9 * one['together'] / one['rows']:.0f}",
+            *(grown(before, one, name) for name in ("together", "apart")),
         )
-        for one in found
+        for before, one in zip([None, *found], found, strict=False)
     ]
-    header = ("rows", "users", "items", "CPU s", "of five ENMF", "ratio", "ns a row")
+    header = ("rows", "users", "items", "CPU s", "of five ENMF", "ratio", "exponent", "of ENMF")
     table(header, rows)
-    first, last = found[0], found[-1]
-    if last["rows"] > first["rows"]:
-        grown = math.log(last["together"] / first["together"])
-        exponent = grown / math.log(last["rows"] / first["rows"])
-        print(f"exponent {exponent:.2f} (at most {ALLOWED[0]}, ratio at most {ALLOWED[1]})")
+
+
+def grown(before: dict[str, Any] | None, one: dict[str, Any], name: str) -> str:
+    """The power of the number of rows by which a time grew."""
+    if before is None or before["rows"] == one["rows"]:
+        return ""
+    return f"{math.log(one[name] / before[name]) / math.log(one['rows'] / before['rows']):.2f}"
 
 
 def measured(size: str, factors: str) -> dict[str, Any]:
