@@ -174,7 +174,7 @@ def test_nothing_is_told_where_nobody_listens(run: Run, monkeypatch: pytest.Monk
         raise AssertionError("an event was made")
 
     monkeypatch.setattr(events, "Event", refuse)
-    assert run("forget {w}/model {w}/forget.csv --data {w}/data.csv --out new")[0] == 0
+    assert run("forget {w}/model {w}/forget.csv --data {w}/data.csv --out new -q")[0] == 0
     on_pass = lambda record: None  # noqa: E731
     assert events.passes(on_pass) is on_pass
     assert not events.heard()

@@ -6,12 +6,13 @@ import json as json_module
 import math
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from alteraser.cli.pulse import Pulse
 from alteraser.errors import ResourceLimit
 from alteraser.runtime import events
 
@@ -75,7 +76,9 @@ class Screen:
 
     @contextmanager
     def phase(self, name: str, label: str) -> Iterator[None]:
-        """Time a phase under ``seconds[name]``, with a spinner where there is a terminal."""
+        """Time a phase under ``seconds[name]``, with a spinner where there is a terminal, and else
+        a line from time to time (``cli.pulse``).
+        """
         from rich.text import Text
 
         began = time.perf_counter()
@@ -85,7 +88,8 @@ class Screen:
                 with console.status(Text(printable(label))):
                     yield
             else:
-                yield
+                with self._beating(Pulse(label, self.warn)):
+                    yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
@@ -93,8 +97,8 @@ class Screen:
     def passes(
         self, name: str, label: str, tolerance: float, *, beyond: bool = False
     ) -> Iterator[None]:
-        """Time a solve under ``seconds[name]``, with a progress bar where there is a terminal: it
-        listens to the solve's ``pass`` events.
+        """Time a solve under ``seconds[name]``, with a progress bar where there is a terminal, and
+        else a line from time to time: it listens to the solve's ``pass`` events.
 
         ``beyond``: the solve goes on from the tolerance until a class can be measured. See
         ``cli.pace``.
@@ -104,15 +108,16 @@ class Screen:
         from alteraser.cli.pace import Pace, PaceColumn, said
 
         began = time.perf_counter()
-        pace = Pace(tolerance, beyond=beyond)
+        pace, pulse = Pace(tolerance, beyond=beyond), Pulse(label, self.warn)
         shown = self.stderr.is_terminal and not self.quiet
 
         def draw(event: events.Event) -> None:
             if event.name == "pass":
-                residual = event.values["residual"]
+                residual, words = event.values["residual"], said(event)
                 known = residual if isinstance(residual, float) else None
                 pace.record(known, time.perf_counter() - began)
-                bar.update(task, **said(event))
+                pulse.said = ", ".join(filter(None, words.values()))
+                bar.update(task, **words)
 
         bar = Progress(
             TextColumn(label),
@@ -123,15 +128,15 @@ class Screen:
             transient=True,
             disable=not shown,
         )
-        with bar, events.listening(draw) if shown else nullcontext():
+        with bar, self._listening(draw), self._beating(pulse):
             task = bar.add_task(label, total=1.0, what="", left="")
             yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     @contextmanager
     def steps(self, name: str, label: str) -> Iterator[None]:
-        """Time work under ``seconds[name]``, with a bar where there is a terminal, which listens to
-        the work's ``step`` events.
+        """Time work under ``seconds[name]``, with a bar where there is a terminal, and else a line
+        from time to time: it listens to the work's ``step`` events.
         """
         from rich.progress import (
             BarColumn,
@@ -142,13 +147,13 @@ class Screen:
         )
 
         began = time.perf_counter()
-        shown = self.stderr.is_terminal and not self.quiet
+        shown, pulse = self.stderr.is_terminal and not self.quiet, Pulse(label, self.warn)
 
         def draw(event: events.Event) -> None:
             if event.name == "step":
-                bar.update(
-                    task, completed=cast(float, event.values["share"]), what=event.values["what"]
-                )
+                share, what = cast(float, event.values["share"]), event.values["what"]
+                pulse.said = f"{share:.0%}, {what}"
+                bar.update(task, completed=share, what=what)
 
         bar = Progress(
             TextColumn(label),
@@ -162,10 +167,17 @@ class Screen:
             transient=True,
             disable=not shown,
         )
-        with bar, events.listening(draw) if shown else nullcontext():
+        with bar, self._listening(draw), self._beating(pulse):
             task = bar.add_task(label, total=1.0, what="")
             yield
         self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+
+    def _listening(self, draw: Callable[[events.Event], None]) -> AbstractContextManager[None]:
+        return nullcontext() if self.quiet else events.listening(draw)
+
+    def _beating(self, pulse: Pulse) -> AbstractContextManager[None]:
+        silent = self.quiet or self.stderr.is_terminal
+        return nullcontext() if silent else pulse.beating()
 
     def timing(self) -> dict[str, float]:
         """{read, solve, write, total} in seconds, and check where something was checked."""

@@ -67,8 +67,8 @@ def parts_of(folder: Path, layout: str | None = None) -> list[FolderPart]:
     kinds = {kind for _, kind in found if kind}
     if not parts:
         raise InvalidInput(
-            f"{folder} holds {_listed(names)}, but no interactions.parquet, parts in Parquet, "
-            "CSV, TSV or JSON lines, .inter, ratings.dat or u.data. Name the file itself.",
+            f"{folder} holds {_listed(names)}, where interactions.parquet, parts in Parquet, CSV, "
+            "TSV or JSON lines, .inter, ratings.dat or u.data were expected. Name the file itself.",
             path=str(folder),
         )
     if len(kinds) > 1 or (len(parts) > 1 and kinds & {"RecBole", *_ALONE}):
