@@ -317,11 +317,11 @@ def test_other_folders(tmp_path, name):
 
 def test_folders_that_hold_nothing_or_too_much(tmp_path):
     with pytest.raises(
-        InvalidInput, match=r"holds nothing, but no interactions.parquet.*Name the file itself"
+        InvalidInput, match=r"holds nothing, where interactions.parquet.*Name the file itself"
     ):
         read_table(tmp_path)
     put(tmp_path, "readme.md", "x")
-    with pytest.raises(InvalidInput, match=r"holds readme.md, but no interactions.parquet"):
+    with pytest.raises(InvalidInput, match=r"holds readme.md, where interactions.parquet"):
         read_table(tmp_path)
     put(tmp_path, "a.inter", SAME["r.inter"])
     put(tmp_path, "b.inter", SAME["r.inter"])
