@@ -154,6 +154,24 @@ def test_what_is_not_said_is_asked_for(here: Path, run: Run, line: str) -> None:
     assert message in err
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ("--entity area=x --since 2020-01-01", "and a window takes what is in it of everybody"),
+        ("--entity user=3 --older-than 3d", "and a window takes what is in it of everybody"),
+        ("--entity area=x --user 3", "an entity goes everywhere, of everybody"),
+        ("gone.csv --from tags --entity area=x --user 3", "an entity goes everywhere"),
+    ],
+)
+def test_what_would_take_more_than_it_reads_is_refused(
+    here: Path, run: Run, asked: str, message: str
+) -> None:
+    write(here, "gone", "item_id", [(3,)])
+    code, _, err = run(f"forget m {asked} --data data.csv {FILES} --dry-run")
+    assert code == 2, err
+    assert message in err
+
+
 def test_user_says_whose_rows_go_of_another_relation(here: Path, run: Run) -> None:
     write(here, "gone", "tag", [(3,)])
     assert would(run, "gone.csv --from said --user 0")["rows_forgotten"] == {"said": 1}

@@ -240,7 +240,9 @@ class Composite(Linear):
 
 
 def _check_parts(wanted: Any) -> None:
-    """InvalidInput for parts of a request that would leave another one of them unsaid."""
+    """InvalidInput for parts of a request of which one would not count for another, as it reads."""
+    if wanted.entity:
+        _check_entity(wanted)
     if not wanted.attributes:
         return
     what = f"--attributes {wanted.attributes[0]}"
@@ -253,6 +255,21 @@ def _check_parts(wanted: Any) -> None:
         raise InvalidInput(
             f"{what} with a window of time (--since, --until, --older-than): what is known of "
             "somebody has no times; ask for one after the other"
+        )
+
+
+def _check_entity(wanted: Any) -> None:
+    what = f"--entity {wanted.entity[0]}"
+    if wanted.window:
+        raise InvalidInput(
+            f"{what} with a window of time (--since, --until, --older-than): an entity goes "
+            "everywhere, at all times, and a window takes what is in it of everybody; ask for one "
+            "after the other"
+        )
+    if wanted.user and not wanted.attributes:
+        raise InvalidInput(
+            f"{what} with --user {wanted.user[0]}: an entity goes everywhere, of everybody; of "
+            "somebody alone FORGET names rows, and --attributes what is known of them"
         )
 
 
