@@ -20,6 +20,8 @@ def main(models: Path, remaining: Path) -> None:
     spark = (
         SparkSession.builder.master("local[1]")
         .config("spark.driver.memory", "768m")
+        # a lineage of 15 iterations is deep, and frames of code not compiled yet are large
+        .config("spark.driver.extraJavaOptions", "-Xss16m")
         .config("spark.ui.enabled", "false")
         .config("spark.sql.shuffle.partitions", "4")
         .config("spark.driver.bindAddress", "127.0.0.1")

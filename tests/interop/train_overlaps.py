@@ -74,6 +74,8 @@ def spark(data: Any, out: str, seed: int, kind: str) -> None:
     from pyspark.sql import SparkSession
 
     builder = SparkSession.builder.master("local[1]").config("spark.driver.memory", "1g")
+    # a lineage of ten iterations is deep, and frames of code not compiled yet are large
+    builder = builder.config("spark.driver.extraJavaOptions", "-Xss16m")
     builder = builder.config("spark.ui.enabled", "false").config(
         "spark.sql.shuffle.partitions", "4"
     )
