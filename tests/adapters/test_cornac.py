@@ -106,7 +106,7 @@ def test_other_models_are_named(tmp_path: Path) -> None:
     path = tmp_path / "1.pkl"
     path.write_bytes(content.replace(b"\x8c\x02MF\x94\x93", b"\x8c\x02XF\x94\x93"))
     assert path.read_bytes() != content
-    with pytest.raises(InvalidInput, match=r"Cornac's XF; MF .* BPR and EASE are known"):
+    with pytest.raises(InvalidInput, match=r"Cornac's XF; MF .* BPR, EASE and ItemKNN are known"):
         ADAPTER.read(path, ALLOWED)
     with pytest.raises(InvalidInput, match=r"--allow-pickle"):
         ADAPTER.read(FOLDER / "MF" / "1.pkl", ForeignOptions())

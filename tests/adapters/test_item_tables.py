@@ -325,3 +325,32 @@ def test_cornac_people_in_each_others_rows_are_no_table_of_items(run: Run) -> No
     assert code == 2, err
     assert "is a UserKNN: people stand in each other's rows" in err
     assert not Path("new").exists()
+
+
+def test_what_lies_beside_a_table_is_named(run: Run, tmp_path: Path) -> None:
+    """As of models with factors: the data, maps, copies and what Cornac saved; not what was just
+    written."""
+    x = matrix()
+    write_data(tmp_path / "data.csv", x)
+    np.save("b.npy", weights(x, 3.0))
+    np.save("items.npy", np.arange(ITEMS))
+    for name in ("b.pkl.trainset", "older.npz", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "users.csv").write_text("user_id\n3\n")
+    about = "--data data.csv --items-map items.npy"
+    line = f"forget b.npy users.csv {about} --regularization 3 --out new.npy --remaining rest.csv"
+    code, out, err = run(f"{line} --json")
+    assert code == 0, err
+    siblings = {Path(each["path"]).name: each for each in json.loads(out)["siblings"]}
+    assert set(siblings) >= {"data.csv", "items.npy", "b.pkl.trainset", "older.npz", "users.csv"}
+    assert not {"new.npy", "rest.csv", "b.npy", "notes.txt"} & set(siblings)
+    assert siblings["data.csv"]["what"] == "the interactions"
+    assert siblings["items.npy"]["what"] == "the map of item ids"
+    assert siblings["users.csv"]["what"].startswith("FORGET")
+    code, out, err = run(f"inspect b.npy {about} --regularization 3 --json")
+    assert code == 0, err
+    named = [Path(each["path"]).name for each in json.loads(out)["siblings"]]
+    assert named[0] == "data.csv"
+    assert "b.pkl.trainset" in named
+    code, out, err = run(f"inspect b.npy {about} --regularization 3")
+    assert "also look at" in out + err

@@ -172,8 +172,8 @@ def _model(tree: Any, path: Path) -> tuple[str, dict[str, Any]]:
     if kind is None or (kind == "mf" and attributes.get("backend", "cpu") != "cpu"):
         what = tree.function.name + (" on PyTorch" if kind else "")
         raise InvalidInput(
-            f"{path} is Cornac's {what}; MF (backend cpu), BPR and EASE are known here. Train "
-            "again without the forget set",
+            f"{path} is Cornac's {what}; MF (backend cpu), BPR, EASE and ItemKNN are known here. "
+            "Train again without the forget set",
             path=str(path),
         )
     return kind, attributes

@@ -42,6 +42,7 @@ from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.purged import completed, gone, of_what_remains, with_gone
 from alteraser.adapters.replay import remember_written
 from alteraser.adapters.selfcheck import SelfCheck
+from alteraser.adapters.siblings import each_once, interactions_at
 from alteraser.adapters.zeros import refuse_zero, zero_words
 from alteraser.data.deletion import Deletion
 from alteraser.data.erased import admit, check_beside, read_record, written_beside
@@ -548,29 +549,10 @@ def found_siblings(opened: Opened, out: Path | None = None) -> tuple[Sibling, ..
     """
     found = list(map_files(opened.options))
     if opened.source is not None:
-        found.append(
-            Sibling(
-                opened.source,
-                "the interactions",
-                "--remaining writes them without what was forgotten",
-            )
-        )
+        found.append(interactions_at(opened.source))
     found.extend(search_indexes(opened.foreign.path))
     found.extend(opened.adapter.siblings(opened.foreign.path))
-    best: dict[Path, Sibling] = {}
-    for sibling in found:
-        place = sibling.path.absolute()
-        if place not in best or (best[place].scrub is None and sibling.scrub is not None):
-            best[place] = sibling
-    if out is not None:
-        best.pop(out.absolute(), None)
-    if opened.options.items_map is not None:
-        place = opened.options.items_map.absolute()
-        if place in best and best[place].scrub is None:
-            best[place] = replace(
-                best[place], what="the map of item ids", advice="no user's id is in it"
-            )
-    return tuple(best.values())
+    return each_once(found, out=out, items_map=opened.options.items_map)
 
 
 def _map_last(siblings: tuple[Sibling, ...], users_map: Path | None) -> list[Sibling]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from alteraser.adapters.contract import Sibling
@@ -32,12 +34,39 @@ SUFFIXES = {
     ".model": "a model, perhaps of gensim",
     ".index": "a search index, perhaps over the embeddings",
     ".log": "a log",
+    ".trainset": "the training set that Cornac saved with a model",
 }
 
 ADVICE = (
     "look whether it holds the erased data; make it again from the new model or the "
     "remaining data, or delete it"
 )
+
+
+def interactions_at(source: Path) -> Sibling:
+    """The data that was read."""
+    return Sibling(source, "the interactions", "--remaining writes them without what was forgotten")
+
+
+def each_once(
+    found: Iterable[Sibling], *, out: Path | None = None, items_map: Path | None = None
+) -> tuple[Sibling, ...]:
+    """``found`` without what is there twice and without ``out``; what can be rewritten stays, and
+    else what came first. At ``items_map`` is nobody's id.
+    """
+    best: dict[Path, Sibling] = {}
+    for sibling in found:
+        place = sibling.path.absolute()
+        if place not in best or (best[place].scrub is None and sibling.scrub is not None):
+            best[place] = sibling
+    if out is not None:
+        best.pop(out.absolute(), None)
+    at_map = None if items_map is None else best.get(items_map.absolute())
+    if at_map is not None and at_map.scrub is None:
+        best[at_map.path.absolute()] = replace(
+            at_map, what="the map of item ids", advice="no user's id is in it"
+        )
+    return tuple(best.values())
 
 
 def neighbors(path: Path, known: frozenset[Path] = frozenset()) -> tuple[Sibling, ...]:

@@ -141,7 +141,7 @@ class Theirs(Subject):
         written = erasure.model.save(out, scrub=self.asked.care.scrub)
         return replace(
             written,
-            siblings=_without_ours(
+            siblings=not_ours(
                 written.siblings, self.asked.outputs.remaining, self.asked.forget_set
             ),
         )
@@ -333,7 +333,7 @@ def _either(path: Path, reading: ReadingOptions) -> ReadingOptions:
 DOING = {"check": "checking", "write": "writing", "compare": "comparing lists"}
 
 
-def _without_ours(
+def not_ours(
     siblings: tuple[Sibling, ...], remaining: Path | None, forget_set: Path | None
 ) -> tuple[Sibling, ...]:
     """``siblings`` without what this command wrote itself, and what FORGET is called by its

@@ -7,12 +7,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from alteraser.cli.foreign import not_ours, sibling_document, sibling_rows
 from alteraser.cli.foreign_options import options_from, refuse
 from alteraser.cli.screen import Screen
 from alteraser.cli.subject import Rows, Subject
 from alteraser.errors import InvalidInput, NumericFailure
 
 if TYPE_CHECKING:
+    from alteraser.adapters.contract import Sibling
     from alteraser.adapters.tables import TableAdapter
     from alteraser.cli.examining import InspectRequest, VerifyRequest
     from alteraser.cli.forget_options import ForgetRequest
@@ -99,6 +101,7 @@ class ItemTableSubject(Subject):
         """On the data that the table was made of."""
         from alteraser.adapters.tables.forget import match_table, open_table
 
+        self.source = sheet.path
         self.opened = open_table(self.adapter, self.asked.model, sheet, self.options)
         self.ids = self.opened.data.users, self.opened.data.items
         super().check_ids(selection)
@@ -126,10 +129,25 @@ class ItemTableSubject(Subject):
             )
 
     def identity(self, saved: Path) -> dict[str, Any]:
-        """Digests of the files."""
+        """Digests of the files, and those that may still hold what was erased."""
         from alteraser.data.files import sha256_file
 
-        return {"digest": sha256_file(saved), "parent": sha256_file(self.asked.model)}
+        return {
+            "digest": sha256_file(saved),
+            "parent": sha256_file(self.asked.model),
+            "siblings": [sibling_document(sibling) for sibling in self._siblings(saved)],
+        }
+
+    def _siblings(self, saved: Path) -> tuple[Sibling, ...]:
+        from alteraser.adapters.tables.forget import table_siblings
+
+        asked = self.asked
+        found = table_siblings(asked.model, self.options, self.source, saved)
+        return not_ours(found, asked.outputs.remaining, asked.forget_set)
+
+    def beside(self, saved: Path) -> Rows:
+        """Other files."""
+        return sibling_rows(self._siblings(saved), verbose=self.asked.talk.verbose)
 
     def title(self, erasure: Erasure[Any]) -> str:
         """Whose table it is."""
@@ -236,16 +254,17 @@ def inspect(asked: InspectRequest) -> int:
     """
     from alteraser.adapters.data import sheet_of
     from alteraser.adapters.tables import fitting
-    from alteraser.adapters.tables.forget import open_table
+    from alteraser.adapters.tables.forget import open_table, table_siblings
 
     screen, model, data = asked.screen, asked.model, asked.data
     adapter, options = _adapter(model), options_from(asked.theirs)
-    rule = None
+    rule, source = None, None
     with screen.phase("read", "reading"):
         if data is None:
             table = adapter.read(model, options)
         else:
-            opened = open_table(adapter, model, sheet_of(data, options), options)
+            sheet = sheet_of(data, options)
+            opened, source = open_table(adapter, model, sheet, options), sheet.path
             table = opened.table
     if data is not None:
         # the check that forget makes, which says how far off a table is
@@ -256,6 +275,7 @@ def inspect(asked: InspectRequest) -> int:
         int(getattr(values, "nnz", values.size)),
         "none" if table.item_ids is None else "in the file",
     )
+    siblings = table_siblings(model, options, source)
     document = {
         "model": str(model),
         "format": adapter.name,
@@ -267,6 +287,7 @@ def inspect(asked: InspectRequest) -> int:
         "id_maps": ids,
         "interactions_held": None if table.pairs is None else int(table.pairs.nnz),
         "rule": None if rule is None else {"name": rule.name, "formula": rule.formula},
+        "siblings": [sibling_document(sibling) for sibling in siblings],
         "seconds": screen.timing(),
     }
     held = (
@@ -288,6 +309,7 @@ def inspect(asked: InspectRequest) -> int:
             "self-check",
             "give --data to make it" if rule is None else f"passed: {rule.name}, {rule.formula}",
         ),
+        *sibling_rows(siblings, verbose=asked.talk.verbose),
     ]
     screen.result(document, rows)
     return 0

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from alteraser.adapters.contract import Sibling
 from alteraser.adapters.data import read_interactions
 from alteraser.adapters.idmaps import ROWS, read_id_map
 from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.siblings import each_once, interactions_at, neighbors
 from alteraser.adapters.tables.contract import ItemTable, TableAdapter, TableRule, fitting
 from alteraser.data.deletion import Deletion
 from alteraser.data.erased import admit, read_record, written_beside
@@ -88,6 +90,16 @@ class UnlearnedTable:
             remaining = self.opened.seen(self.deletion.removal.remaining)
             self.opened.adapter.write(self.opened.table, self.values, out, remaining)
         return out
+
+
+def table_siblings(
+    table: Path, options: ForeignOptions, source: Path | None = None, out: Path | None = None
+) -> tuple[Sibling, ...]:
+    """Files that may hold what the table at ``table`` was made of: the data itself, and what lies
+    in its folder.
+    """
+    found = [] if source is None else [interactions_at(source)]
+    return each_once([*found, *neighbors(table)], out=out, items_map=options.items_map)
 
 
 def open_table(
