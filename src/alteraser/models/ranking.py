@@ -15,6 +15,10 @@ Array = npt.NDArray[Any]
 
 USERS_AT_A_TIME = 1024
 
+TOGETHER, SPARE = 32, 4
+"""Columns, at most, of which only the best is looked at to bound from below what is listed; such
+groups are at least SPARE times as many as a list is long."""
+
 
 def top_lists(
     users: Array,
@@ -64,7 +68,8 @@ class Embeddings:
             block = self.users[part] @ self.items.T
             if self.item_biases is not None:
                 block += self.item_biases
-            block[:, ~self.alive] = -np.inf
+            if not self.alive.all():
+                block[:, ~self.alive] = -np.inf
             block[~np.any(self.users[part] != 0, axis=1)] = -np.inf
             if seen is not None:
                 mask_seen(block, part, seen)
@@ -82,13 +87,10 @@ def mask_seen(block: Array, rows: Array, seen: Interactions) -> None:
 def fill_best(block: Array, lists: Array, scores: Array) -> None:
     """Fill ``lists`` and ``scores`` with the best k columns of each row; equal scores by column."""
     k = lists.shape[1]
-    listed = block > -np.inf
-    # of few, sorting all of them is less work than finding the best
-    if 8 * np.count_nonzero(listed) > block.size:
-        listed &= (
-            block >= np.partition(block, block.shape[1] - k, axis=1)[:, block.shape[1] - k, None]
-        )
-    row, column = np.nonzero(listed)
+    if not k or not block.size:
+        return
+    listed = block >= _at_least(block, k)[:, None]
+    row, column = np.divmod(np.flatnonzero(listed), block.shape[1])
     value = block[row, column]
     order = np.lexsort((column, -value, row))
     row, column, value = row[order], column[order], value[order]
@@ -97,3 +99,20 @@ def fill_best(block: Array, lists: Array, scores: Array) -> None:
     best = place < k
     lists[row[best], place[best]] = column[best]
     scores[row[best], place[best]] = value[best]
+
+
+def _at_least(block: Array, k: int) -> Array:
+    """(rows,) numbers above −∞ that the k-th best column of a row is not below, where there are k
+    above −∞.
+
+    Some columns make a group: the k-th best of the groups' bests is such a number, since k groups
+    have a column that is no worse. It costs a look at every column and sorts a few of them.
+    """
+    rows, columns = block.shape
+    together = max(1, min(TOGETHER, columns // (SPARE * k)))
+    groups = columns // together
+    dtype = block.dtype if np.issubdtype(block.dtype, np.floating) else np.dtype(np.float64)
+    parts = block[:, : groups * together].reshape(rows, together, groups)
+    best = np.fmax.reduce(parts, axis=1).astype(dtype, copy=False)
+    best[~(best > -np.inf)] = np.finfo(dtype).min
+    return np.asarray(np.partition(best, groups - k, axis=1)[:, groups - k])
