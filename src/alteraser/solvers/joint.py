@@ -107,17 +107,12 @@ class Joint:
         prediction: Array,
         threads: int,
         factors: tuple[Array, Array] | None = None,
-        *,
-        gauss_newton: bool = False,
     ) -> None:
         """``factors`` are packed blocks of both sides to begin with, of a point not far from this
-        one; ``gauss_newton``: the Gauss–Newton matrix in place of the Hessian, in which conjugate
-        gradients never meet a bend.
+        one.
         """
         self.problem, self.threads, self.rank = problem, threads, prediction.size
-        self.users, self.items = facing(
-            problem, P, Q, prediction, threads, factors=factors, gauss_newton=gauss_newton
-        )
+        self.users, self.items = facing(problem, P, Q, prediction, threads, factors=factors)
         self.slow: SlowSpace | None = None
         """Used by the preconditioner from when it is set, see ``find_slow``."""
         self.recycled: Recycled | None = None

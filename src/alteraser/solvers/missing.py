@@ -28,8 +28,14 @@ from alteraser.linalg.pairs import inner, norm
 from alteraser.models import Problem
 from alteraser.models.factorization.biased import BiasedFactors
 from alteraser.models.factorization.terms import RowProblem
-from alteraser.solvers.joint import Joint
+from alteraser.solvers import reduced
+from alteraser.solvers.blocks import room_for
+from alteraser.solvers.curvatures import Curvatures
+from alteraser.solvers.gauss_newton import SHORT, GaussNewtonSide, basis
+from alteraser.solvers.preconditioner import BlockInverse
+from alteraser.solvers.reduced import Observers, ReducedHessian
 from alteraser.solvers.residuals import half_gradients
+from alteraser.solvers.rotations import Rotations
 from alteraser.solvers.rows.terms import slopes
 
 Array = npt.NDArray[Any]
@@ -55,43 +61,95 @@ def effect_left(
     *,
     rank: int,
     threads: int,
+    left: tuple[Array, Array] | None = None,
 ) -> float | None:
     """The share that Θ_u = ``new`` lacks of what the deletion does to Θ_a = ``original``, padded
     (m, w) and (n, w).
 
+    ``left`` is half of ∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a), (m, d) and (n, d), where that is at hand.
     None where nothing moved, without a ridge (G is singular then), where a block has no factor in
-    the precision of the pairs, or where there is no room for the blocks of both sides. The pairs
-    are not kept: rows of ``new`` without interactions become zero.
+    the precision of the pairs, or where there is no room for the blocks of both sides.
     """
     P, Q = new
-    if not after.objective.regularization > 0 or not Joint.fits(after, P.shape[1]):
+    sides = after.users, after.items
+    if not after.objective.regularization > 0:
         return None
-    live = after.users.counts > 0, after.items.counts > 0
+    live = [side.counts > 0 for side in sides]
     moved = norm([(a - b)[rows] for a, b, rows in zip(new, original, live, strict=True)])
     if moved == 0:
         return None
-    left = []
-    for old, now, place, rows in (
-        (before.users, after.users, 0, live[0]),
-        (before.items, after.items, 1, live[1]),
-    ):
-        there, here = (
-            half_gradients(side, pair[1 - place], pair[place], side.gram(pair[1 - place]), threads)[
-                0
-            ]
-            for side, pair in ((old, original), (now, new))
-        )
-        left.append(np.where(rows[:, None], 2.0 * (here - there)[:, :rank], 0.0))
-    joint = Joint(after, P, Q, np.ones(rank, P.dtype), threads, gauss_newton=True)
+    if left is None:
+        left = _anchored(before, after, original, new, rank, threads)
+    r = [np.where(rows[:, None], -x, 0.0) for x, rows in zip(left, live, strict=True)]
+    size = max(float(np.abs(x).max(initial=0.0)) for x in r)
+    if size == 0.0:
+        return 0.0
+    # turned together, which changes nothing, to where the blocks of items that few know are found
+    # at once
+    turned = basis(after.items, P, rank)
+    V, diagonal = (np.eye(rank), None) if turned is None else turned
+    factored = int(np.sum(sides[1].counts > (0 if turned is None else SHORT * rank)))
+    if not room_for(len(P) + factored, P.shape[1], after.dtype):
+        return None
+    rows = [*(np.where(some[:, None], x, 0) for x, some in zip(new, live, strict=True)), *r]
+    P, Q, a, b = (
+        _wide(x[:, :rank] @ V / scale, P)
+        for x, scale in zip(rows, (1.0, 1.0, size, size), strict=True)
+    )
     try:
-        joint.settle(move=False)
+        users = GaussNewtonSide(sides[0], P, Q, rank=rank, threads=threads)
+        items = GaussNewtonSide(sides[1], Q, P, rank=rank, threads=threads, diagonal=diagonal)
     except NumericFailure:
         return None
-    found = joint.solve((left[0], left[1]), forcing=FALLEN, products=PRODUCTS, share=ADDED)
-    if found.newton is None:
-        return 0.0
-    length = norm([x[rows] for x, rows in zip(found.newton, live, strict=True)])
-    return (length + found.ahead) / moved
+    # G does nothing to what only turns the model but for the ridge; none of it is wanted
+    turns = Rotations(P, Q)
+    a, b = _without(turns, (P, Q), (a, b))
+    given = users.solve(a)
+    found = reduced.conjugate(
+        ReducedHessian(users, items),
+        BlockInverse(items),
+        b - items.across(given),
+        given,
+        enough=lambda now: now.fallen <= FALLEN and now.ahead <= ADDED * now.length,
+        products=PRODUCTS,
+        rotations=None,
+        told=Observers(Curvatures(None), Ahead()),
+    )
+    x = _without(turns, (P, Q), (found.users, found.items))
+    way = norm([part[rows] for part, rows in zip(x, live, strict=True)])
+    return (way + (0.0 if found.exact else found.last.ahead)) * size / moved
+
+
+def _without(turns: Rotations, at: Pair, direction: Pair) -> Pair:
+    """A direction of both sides without what turns them."""
+    S = turns.of(*direction)
+    return direction[0] - at[0] @ S, direction[1] - at[1] @ S
+
+
+def _anchored(
+    before: Problem,
+    after: Problem,
+    original: tuple[Array, Array],
+    new: tuple[Array, Array],
+    rank: int,
+    threads: int,
+) -> Pair:
+    """Half of ∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a)."""
+    left = []
+    for place, sides in enumerate(((before.users, after.users), (before.items, after.items))):
+        there, here = (
+            half_gradients(side, pair[1 - place], pair[place], side.gram(pair[1 - place]), threads)
+            for side, pair in zip(sides, (original, new), strict=True)
+        )
+        left.append((here[0] - there[0])[:, :rank])
+    return left[0], left[1]
+
+
+def _wide(x: Array, like: Array) -> Array:
+    """(rows, d) as wide as ``like``."""
+    out = np.zeros((len(x), like.shape[1]), like.dtype)
+    out[:, : x.shape[1]] = x
+    return out
 
 
 def effect_left_of_squares(

@@ -17,7 +17,7 @@ so Cᵀ of one side is C of the other, and S = B_Q − Cᵀ B_P⁻¹ C is
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +29,22 @@ from alteraser.solvers.blocks import factor_blocks
 from alteraser.solvers.rows.protocol import aligned, aligned_empty
 
 Array = npt.NDArray[Any]
+
+
+class Operators(Protocol):
+    """What a joint system needs of a side."""
+
+    def solve(self, right: Array) -> Array:
+        """B⁻¹ r of every row, (rows, w)."""
+        ...
+
+    def times(self, x: Array) -> Array:
+        """B x of every row, (rows, w)."""
+        ...
+
+    def across(self, direction: Array) -> Array:
+        """C d for a direction (other rows, w) of the other side."""
+        ...
 
 
 class OneSide:
@@ -43,12 +59,11 @@ class OneSide:
         threads: int,
         *,
         factors: Array | None = None,
-        gauss_newton: bool = False,
     ) -> None:
         """``faced`` are the rows of the other side, whose owner changes them in place (the array,
         not that side: two sides that held each other would outlive their run); ``h`` (d,) is the
         prediction vector; ``factors`` packed blocks to begin with, of a point not far from this
-        one; ``gauss_newton``: C without what the errors add to it.
+        one.
         """
         from alteraser.solvers.kernels.joint import packed_size
 
@@ -65,9 +80,7 @@ class OneSide:
         self.gradient = np.zeros_like(x)
         """Half the gradient where ``factor`` was last called"""
         self.errors = np.empty(side.indices.size, x.dtype)
-        """ω s − c y of every interaction in the order of this side, after ``find_errors``; zero for
-        Gauss–Newton"""
-        self._bends = not gauss_newton
+        """ω s − c y of every interaction in the order of this side, after ``find_errors``"""
         self.empty = np.flatnonzero(side.counts == 0)
         x[self.empty] = 0  # their minimum, whatever the other side is
 
@@ -202,9 +215,6 @@ class OneSide:
 
     def find_errors(self) -> None:
         """``errors`` of this point."""
-        if not self._bends:
-            self.errors[:] = 0
-            return
         from alteraser.solvers.kernels.joint import error_rows
 
         arrays, x, Z = self.side.arrays, self.x, self.other
@@ -234,7 +244,7 @@ class OneSide:
         w0 = x.dtype.type(side.missing_weight)
         along = w0 * ((Z * side.other[:, None] if side.other.size else Z).T @ W)
         # what missing cells add
-        mixed = np.ascontiguousarray(along + along.T if self._bends else along.T)
+        mixed = np.ascontiguousarray(along + along.T)
         arrays, out = side.arrays, aligned_empty(x.shape, x.dtype)
         run(
             lambda rows: cross_rows(rows, arrays, self.errors, x, Z, W, mixed, out),
@@ -252,13 +262,12 @@ def facing(
     threads: int,
     *,
     factors: tuple[Array, Array] | None = None,
-    gauss_newton: bool = False,
 ) -> tuple[OneSide, OneSide]:
     """(users, items) of a problem at (P, Q), each of which is what the other sees."""
     packed = factors or (None, None)
     return (
-        OneSide(problem.users, P, Q, h, threads, factors=packed[0], gauss_newton=gauss_newton),
-        OneSide(problem.items, Q, P, h, threads, factors=packed[1], gauss_newton=gauss_newton),
+        OneSide(problem.users, P, Q, h, threads, factors=packed[0]),
+        OneSide(problem.items, Q, P, h, threads, factors=packed[1]),
     )
 
 

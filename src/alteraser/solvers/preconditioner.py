@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from alteraser.solvers.one_side import OneSide, dot
+from alteraser.solvers.one_side import OneSide, Operators, dot
 from alteraser.solvers.rows.protocol import aligned
 
 Array = npt.NDArray[Any]
@@ -53,7 +53,7 @@ class ItemPreconditioner(Protocol):
 class BlockInverse:
     """B_Q⁻¹"""
 
-    items: OneSide
+    items: Operators
     is_of_blocks = True
 
     def __call__(self, r: Array) -> Array:

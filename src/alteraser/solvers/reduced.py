@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from alteraser.linalg.ahead import Ahead
 from alteraser.solvers.curvatures import Curvatures
-from alteraser.solvers.one_side import OneSide, dot
+from alteraser.solvers.one_side import Operators, dot
 from alteraser.solvers.preconditioner import Image, ItemPreconditioner
 from alteraser.solvers.recycled import Lanczos
 from alteraser.solvers.rotations import Rotations
@@ -36,8 +36,8 @@ class ReducedHessian:
     point.
     """
 
-    users: OneSide
-    items: OneSide
+    users: Operators
+    items: Operators
 
     def __matmul__(self, p: Array) -> Array:
         """S p for a direction p (n, w) of the items."""
