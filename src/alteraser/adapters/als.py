@@ -444,6 +444,7 @@ class ALS:
             objective_before=found.objective_before,
             objective_after=found.objective,
             trace=found.trace,
+            left=found.left,
         )
 
     def effect_left(self, erasing: ForeignErasing, erased: ForeignOutcome) -> float | None:
@@ -463,6 +464,7 @@ class ALS:
                 new,
                 rank=foreign.shape[2],
                 threads=erasing.threads or default_threads(),
+                left=erased.left,
             )
 
     def _last_half_step(self, problem: Problem, P: Array, Q: Array, rank: int, threads: int) -> int:

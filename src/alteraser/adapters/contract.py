@@ -238,6 +238,8 @@ class ForeignOutcome:
     trace: tuple[PassRecord, ...] = ()
     standing: Standing | None = None
     """After ``converge``: the class that was measured"""
+    left: tuple[Array, Array] | None = None
+    """Half of ∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a), (m, d) and (n, d), where it is at hand"""
 
     @property
     def level(self) -> Level:

@@ -106,6 +106,8 @@ class RowsLeft:
     """It is no more than storing the factors leaves"""
     askers: float
     """The largest ``left_of_askers``"""
+    gradient: Pair | None
+    """Half of ∇L_{D_r} − ∇L_{D_a}(Θ_a), (m, d) and (n, d), where there is room to keep it"""
 
 
 class AnchoredRows:
@@ -417,15 +419,16 @@ class AnchoredRows:
         held, push = self.start.held, self.start.push
         here = self._gradient(self.after)
         bounded, deciding = BOUNDED if decisive else 0.0, tuple(share * push for share in decisive)
-        norm = self._norm(
-            here.users - held.users, here.items - held.items, ESTIMATED * push, bounded, deciding
-        )
-        left = self._row_norms(0, (here.users - held.users)[self.touched[0]])
+        gradient = here.users - held.users, here.items - held.items
+        norm = self._norm(*gradient, ESTIMATED * push, bounded, deciding)
+        left = self._row_norms(0, gradient[0][self.touched[0]])
         askers = float(left_of_askers(left, self.pushes).max(initial=0.0))
         objective = here.fit + ridge_of(self.after, self.P, self.Q)
         residual = norm / (push or 1.0)
         stored = residual * push <= storing_noise(here.theta_norm, self.P.dtype)
-        self.found = RowsLeft(residual, objective, stored, askers)
+        self.found = RowsLeft(
+            residual, objective, stored, askers, gradient if self.kept == np.float64 else None
+        )
         return self.found
 
     def _gradient(self, problem: Problem) -> _Point:

@@ -111,6 +111,8 @@ class Filtered:
     rows_updated: int
     reason: str
     trace: tuple[PassRecord, ...]
+    left: Pair | None
+    """Half of ∇L_{D_r}(Θ_u) − ∇L_{D_a}(Θ_a), (m, d) and (n, d), where there is room to keep it"""
 
 
 def forget_filtered(
@@ -171,6 +173,7 @@ def forget_filtered(
         state.work.rows,
         reason,
         found.trace,
+        here.gradient,
     )
 
 
