@@ -70,7 +70,6 @@ def effect_left(
     None where nothing moved, without a ridge (G is singular then), where a block has no factor in
     the precision of the pairs, or where there is no room for the blocks of both sides.
     """
-    P, Q = new
     sides = after.users, after.items
     if not after.objective.regularization > 0:
         return None
@@ -84,26 +83,14 @@ def effect_left(
     size = max(float(np.abs(x).max(initial=0.0)) for x in r)
     if size == 0.0:
         return 0.0
-    # turned together, which changes nothing, to where the blocks of items that few know are found
-    # at once
-    turned = basis(after.items, P, rank)
-    V, diagonal = (np.eye(rank), None) if turned is None else turned
-    factored = int(np.sum(sides[1].counts > (0 if turned is None else SHORT * rank)))
-    if not room_for(len(P) + factored, P.shape[1], after.dtype):
+    system = _system(after, new, (r[0] / size, r[1] / size), rank, threads)
+    if system is None:
         return None
-    rows = [*(np.where(some[:, None], x, 0) for x, some in zip(new, live, strict=True)), *r]
-    P, Q, a, b = (
-        _wide(x[:, :rank] @ V / scale, P)
-        for x, scale in zip(rows, (1.0, 1.0, size, size), strict=True)
-    )
-    try:
-        users = GaussNewtonSide(sides[0], P, Q, rank=rank, threads=threads)
-        items = GaussNewtonSide(sides[1], Q, P, rank=rank, threads=threads, diagonal=diagonal)
-    except NumericFailure:
-        return None
+    users, items, right = system
     # G does nothing to what only turns the model but for the ridge; none of it is wanted
-    turns = Rotations(P, Q)
-    a, b = _without(turns, (P, Q), (a, b))
+    at = users.x, items.x
+    turns = Rotations(*at)
+    a, b = _without(turns, at, right)
     given = users.solve(a)
     found = reduced.conjugate(
         ReducedHessian(users, items),
@@ -115,9 +102,33 @@ def effect_left(
         rotations=None,
         told=Observers(Curvatures(None), Ahead()),
     )
-    x = _without(turns, (P, Q), (found.users, found.items))
+    x = _without(turns, at, (found.users, found.items))
     way = norm([part[rows] for part, rows in zip(x, live, strict=True)])
     return (way + (0.0 if found.exact else found.last.ahead)) * size / moved
+
+
+def _system(
+    after: Problem, new: Pair, right: Pair, rank: int, threads: int
+) -> tuple[GaussNewtonSide, GaussNewtonSide, Pair] | None:
+    """(users, items, ``right``) as wide as ``new`` and turned together, which changes nothing, to
+    where the blocks of items that few know are found at once; None where blocks have no factor or
+    no room.
+    """
+    P, Q = new
+    turned = basis(after.items, P, rank)
+    V, diagonal = (np.eye(rank), None) if turned is None else turned
+    factored = int(np.sum(after.items.counts > (0 if turned is None else SHORT * rank)))
+    if not room_for(len(P) + factored, P.shape[1], after.dtype):
+        return None
+    live = (after.users.counts > 0, after.items.counts > 0)
+    alive = (np.where(some[:, None], x, 0) for x, some in zip(new, live, strict=True))
+    P, Q, a, b = (_wide(x[:, :rank] @ V, P) for x in (*alive, *right))
+    try:
+        users = GaussNewtonSide(after.users, P, Q, rank=rank, threads=threads)
+        items = GaussNewtonSide(after.items, Q, P, rank=rank, threads=threads, diagonal=diagonal)
+    except NumericFailure:
+        return None
+    return users, items, (a, b)
 
 
 def _without(turns: Rotations, at: Pair, direction: Pair) -> Pair:
