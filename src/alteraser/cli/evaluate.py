@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alteraser.cli import common, inputs
-from alteraser.cli.beside import COMPOSITE, PANEL, Beside, refuse_context
+from alteraser.cli.beside import PANEL, Beside, refuse_context
+from alteraser.cli.examining import EvaluateRequest
+from alteraser.cli.foreign_options import Reading
 from alteraser.cli.options import grouped
 from alteraser.cli.screen import Screen
+from alteraser.cli.subjects import lying
 
 if TYPE_CHECKING:
     from alteraser.verbs.evaluate import Coverage
@@ -67,24 +70,14 @@ def evaluate(
     Example: alteraser evaluate model --test test.parquet --data train.parquet
     """
     from alteraser.cli.recommend import load_shown
-    from alteraser.models.folder import kind_at
 
-    screen = Screen(json, quiet)
-    kind = kind_at(model)
-    if kind and kind != COMPOSITE:
-        refuse_context(context, kind)
+    screen, subject = Screen(json, quiet), lying(model, Reading())
     with screen.phase("read", "reading"):
         trained = load_shown(model, beside)
         chosen = inputs.read_users(users, trained)
         listed = inputs.read_items(among, trained)
-    found = None
-    if kind == COMPOSITE:
-        from alteraser.cli.relational.evaluate import evaluated
-
-        found = evaluated(
-            screen, trained, test, data, context, users=chosen, among=listed, threads=threads
-        )
-    answer, covered = found or _evaluated(screen, trained, test, data, chosen, listed, threads)
+    asked = EvaluateRequest(screen, trained, test, data, context, chosen, listed, threads)
+    answer, covered = subject.answering("evaluate")(asked)
     for warning in covered.warnings:
         screen.warn(f"warning: {warning}")
     rows = [
@@ -100,14 +93,14 @@ def evaluate(
     screen.result(document, rows)
 
 
-def _evaluated(
-    screen: Screen, trained: Any, test: Path, data: Path, chosen: Any, among: Any, threads: int
-) -> tuple[dict[str, float], Coverage]:
-    """By user."""
+def by_user(asked: EvaluateRequest) -> tuple[dict[str, float], Coverage]:
+    """One list for everybody, whatever was so when."""
     from alteraser.verbs.evaluate import coverage, evaluate
 
-    with screen.phase("read", "reading"):
-        held_out, masked = inputs.read_for(trained, test), inputs.read_for(trained, data)
-    with screen.phase("solve", "ranking"), inputs.blas_threads(threads):
-        answer = evaluate(trained, held_out, data=masked, users=chosen, among=among)
-        return answer, coverage(trained, held_out, data=masked, among=among)
+    model, among = asked.model, asked.among
+    refuse_context(asked.context, model.kind)
+    with asked.screen.phase("read", "reading"):
+        held_out, masked = (inputs.read_for(model, path) for path in (asked.test, asked.data))
+    with asked.screen.phase("solve", "ranking"), inputs.blas_threads(asked.threads):
+        answer = evaluate(model, held_out, data=masked, users=asked.users, among=among)
+        return answer, coverage(model, held_out, data=masked, among=among)

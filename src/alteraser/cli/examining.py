@@ -1,9 +1,10 @@
-"""What was asked of ``verify`` and of ``inspect``, for whatever lies at MODEL."""
+"""What was asked of ``verify``, ``inspect`` and ``evaluate``, for whatever lies at MODEL."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alteraser.cli.beside import Beside
 from alteraser.cli.common import Talk
@@ -61,3 +62,18 @@ class InspectRequest:
             self.theirs.given,
             "is for models of other libraries: how its data are read is kept in the model",
         )
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What ``evaluate`` was asked."""
+
+    screen: Screen
+    model: Any
+    """With items that nobody had, where their features were given"""
+    test: Path
+    data: Path
+    context: str | None
+    users: Any
+    among: Any
+    threads: int

@@ -20,7 +20,8 @@ from alteraser.cli.foreign_options import Reading, is_foreign
 @dataclass(frozen=True)
 class Lying:
     """A line: ``tells(path, options)``, and ``module:name`` of the ``Subject`` that forgets and of
-    the functions that answer a ``VerifyRequest`` and an ``InspectRequest``.
+    the functions that answer a ``VerifyRequest``, an ``InspectRequest`` and, of models of ours, an
+    ``EvaluateRequest``.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Lying:
     forget: str
     verify: str
     inspect: str
+    evaluate: str = "alteraser.cli.evaluate:by_user"
 
     def answering(self, command: str) -> Any:
         """What answers for it in ``command``."""
@@ -94,6 +96,7 @@ SUBJECTS = [
         CLI + "relational.subjects:Composite",
         CLI + "relational.verify:verify",
         CLI + "relational.inspect:inspect",
+        CLI + "relational.evaluate:by_context",
     ),
     Lying("a linear model of interactions", _is_linear, CLI + "relational.subjects:Linear", **OURS),
     Lying("counts or a closed form", _is_exact, CLI + "ours:ExactSubject", **OURS),
