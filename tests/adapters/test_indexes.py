@@ -6,13 +6,14 @@ import shutil
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 from contract import FIXTURES
 
 from alteraser.adapters import ForeignOptions, find
 from alteraser.adapters.forget import forget_foreign, found_siblings, open_foreign
 from alteraser.adapters.indexes import index_at, search_indexes
-from alteraser.errors import InvalidInput
+from alteraser.errors import IntegrityError, InvalidInput
 
 HERE = FIXTURES / "indexes"
 WORDS = {
@@ -101,3 +102,18 @@ def test_an_index_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "m.joblib").write_bytes(b"\x80\x04\x8c\x13joblib.numpy_pickle\x94.")
     with pytest.raises(InvalidInput, match=r"was written by joblib\.dump"):
         find(tmp_path / "m.joblib")
+
+
+def test_other_pickles_and_files_that_were_cut_off_are_told(tmp_path: Path) -> None:
+    """A pickle of another library says what to save in its place; damage is no other format."""
+    (tmp_path / "pipeline.pkl").write_bytes(
+        b"\x80\x04\x95\x20\x00\x00\x00\x00\x00\x00\x00\x8c\x16lenskit.pipeline._impl\x94."
+    )
+    with pytest.raises(InvalidInput, match=r"none of the libraries .* lenskit-als"):
+        find(tmp_path / "pipeline.pkl")
+    np.savez(tmp_path / "als.npz", user_factors=np.ones((9, 2)), item_factors=np.ones((5, 2)))
+    content = (tmp_path / "als.npz").read_bytes()
+    for kept, words in ((0, "is empty"), (4, "cut off"), (len(content) // 2, "cut off")):
+        (tmp_path / "als.npz").write_bytes(content[:kept])
+        with pytest.raises(IntegrityError, match=words):
+            find(tmp_path / "als.npz")

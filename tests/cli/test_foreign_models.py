@@ -256,6 +256,12 @@ def test_inspect_knows_models_of_alteraser(run: Run) -> None:
             "--missing-weight 1.0: als.npz says which loss",
         ),
         (
+            FORGET.replace("plays", "1") + " --out n.npz",
+            2,
+            "Where every row counts 1, leave --rating out",
+        ),
+        (FORGET.replace("plays", "2.5") + " --out n.npz", 2, "say '2.5 * sum(1)'."),
+        (
             FORGET.replace("plays", "stars") + " --out n.npz",
             2,
             "Say which column it is with --rating NAME, or rename",

@@ -27,7 +27,7 @@ from alteraser.adapters.contract import (
 )
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.selfcheck import SelfCheck
-from alteraser.errors import InvalidInput, NotFound
+from alteraser.errors import IntegrityError, InvalidInput, NotFound
 
 ADAPTERS: dict[str, str] = {
     "arrays": "alteraser.adapters.arrays",
@@ -54,8 +54,8 @@ def adapter_named(name: str) -> Adapter:
 def find(path: Path, name: str | None = None) -> Adapter:
     """The adapter called ``name``, or the one that recognizes what is at ``path``.
 
-    Raises NotFound where there is nothing, InvalidInput where no adapter or more than one
-    recognizes it.
+    Raises NotFound where there is nothing, IntegrityError for a file that is empty or was cut off,
+    InvalidInput where no adapter or more than one recognizes it.
     """
     if not path.exists():
         raise NotFound(f"there is no model at {path}; check the path", path=str(path))
@@ -70,8 +70,12 @@ def find(path: Path, name: str | None = None) -> Adapter:
             "--format",
             path=str(path),
         )
+    from alteraser.adapters.elsewhere import damaged
     from alteraser.adapters.elsewhere import known as known_elsewhere
 
+    broken = damaged(path)
+    if broken is not None:
+        raise IntegrityError(broken, path=str(path))
     words = known_elsewhere(path)
     if words is not None:
         raise InvalidInput(words, path=str(path))

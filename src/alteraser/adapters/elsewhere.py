@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zipfile
 from pathlib import Path
 
 from alteraser.adapters._pickled import first_bytes, mentions
@@ -10,6 +11,20 @@ from alteraser.adapters.indexes import index_at
 
 _WORD2VEC = re.compile(rb"[1-9][0-9]{0,9} [1-9][0-9]{0,4}\r?\n(?=\S)")
 """The first line of word2vec's text and binary formats: vectors, and numbers in each."""
+
+
+def damaged(path: Path) -> str | None:
+    """In words, what of the file at ``path`` is missing; None where nothing shows."""
+    if not path.is_file():
+        return None
+    if not path.stat().st_size:
+        return f"{path} is empty: whatever wrote it did not end. Restore it from a copy"
+    if first_bytes(path, 4) == ZIP and not zipfile.is_zipfile(path):
+        return (
+            f"{path} begins as an archive (.npz, .pth, .keras) and has no end: it was cut off. "
+            "Restore it from a copy"
+        )
+    return None
 
 
 def known(path: Path) -> str | None:
@@ -35,7 +50,19 @@ def known(path: Path) -> str | None:
         )
     if _WORD2VEC.match(first_bytes(path, 64)):
         return f"{path} holds vectors in word2vec's format. {GENSIM}"
+    if mentions(path):
+        return (
+            f"{path} is a pickle of none of the libraries whose pickles are read here: implicit, "
+            "Surprise, Cornac, LightFM. Where you trust the file, load it once and save its two "
+            "tables as arrays named user_embeddings and item_embeddings, in a .npz or a "
+            ".safetensors, with the ids in the order of the rows beside; --loss says what they "
+            "minimize (for LensKit's implicit ALS lenskit-als)"
+        )
     return None
+
+
+ZIP = b"PK\x03\x04"
+"""What archives begin with; an empty one holds no model."""
 
 
 GENSIM = (

@@ -247,6 +247,11 @@ def missing_column(
         words.append(f"Did you mean {meant!r}?")
     if raw.guess and not meant:
         pass
+    elif option == "--rating" and re.fullmatch(r"[0-9]+(\.[0-9]*)?", name):
+        words.append(
+            f"Where every row counts 1, leave --rating out; where repeated rows add up, say "
+            f"{shlex.quote(f'{name} * sum(1)' if float(name) != 1 else 'sum(1)')}."
+        )
     elif option:
         words.append(
             f"Say which column it is with {option} {shlex.quote(meant or 'NAME')}, or rename it."
