@@ -10,22 +10,24 @@ from typing import Any
 import numpy as np
 import pytest
 
-from alteraser.adapters import pair_trainer, strangers
+from alteraser.adapters import pair_trainer, strangers, tastes
 from alteraser.adapters.als import ALS
 from alteraser.adapters.contract import Foreign
 from alteraser.adapters.implicit_trainer import ImplicitTrainer
 from alteraser.adapters.logistic_trainer import LogisticTrainer
 from alteraser.adapters.pair_trainer import PairTrainer
-from alteraser.adapters.row_losses import SHARE, RowSolved, implicit_bpr, implicit_lmf
+from alteraser.adapters.rating_trainer import RatingTrainer
+from alteraser.adapters.row_losses import SHARE, RowSolved, implicit_bpr, implicit_lmf, svd
 from alteraser.adapters.selfcheck import SelfCheck
-from alteraser.adapters.strangers import Comparisons, Tastes, strange
+from alteraser.adapters.strangers import strange
+from alteraser.adapters.tastes import Comparisons, Predictions, Tastes
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models import Objective
 from alteraser.models.factorization.biased import BiasedFactors
 from alteraser.models.factorization.negatives import _mix
-from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge
+from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, Squares
 
 Array = Any
 TRAINER, STEPS = PairTrainer(0.05, 8), LogisticTrainer(1.0, 15)
@@ -69,6 +71,14 @@ def logistic(data: Interactions, trainer: LogisticTrainer = STEPS, seed: int = 1
     """LMF that was trained by ``trainer``, and says so."""
     loss = implicit_lmf(0.6, 30, 8, trainer=trainer)
     return foreign(loss, "lmf", next(trainer.fits(loss.loss, data, 8, seed=seed)))
+
+
+def rated(seed: int = 0, m: int = 300, n: int = 90) -> tuple[Interactions, Array, Array]:
+    """(data, which cells, every rating): by how generous users are, and by taste."""
+    mask, rng = liked(seed, m, n), np.random.default_rng(100 + seed)
+    r = 3 + 0.7 * rng.standard_normal((m, 1)) + 0.7 * rng.standard_normal(n)
+    r = r + 1.5 * np.sign(rng.standard_normal((m, 1)) * rng.standard_normal(n))
+    return interactions(mask, r), mask, r
 
 
 def foreign(loss: RowSolved, kind: str, theta: BiasedFactors) -> Foreign:
@@ -180,6 +190,37 @@ def test_steps_on_rows_are_those_of_a_plain_loop(threads: int) -> None:
     assert fewer
 
 
+@pytest.mark.parametrize("biased", [False, True])
+def test_steps_on_ratings_are_those_of_a_plain_loop(biased: bool) -> None:
+    """Surprise's, rating by rating; a second fit goes on where the first one ended."""
+    data, mask, r = rated(m=12, n=9)
+    solved = svd(users=0.1, items=0.2, user_biases=0.3, item_biases=0.4, biased=biased)
+    trainer = RatingTrainer((0.01, 0.02, 0.03, 0.04), 2, 0.05, 0.2)
+    fits = trainer.fits(solved.loss, data, 3, seed=5)  # type: ignore[arg-type]
+    rng = np.random.default_rng(5)
+    P, Q = (rng.normal(0.05, 0.2, (rows, 3)) for rows in data.shape)
+    b, c = np.zeros(12), np.zeros(9)
+    mean = r[mask].mean() if biased else 0.0
+    for _ in range(2):
+        for _ in range(2):
+            for u, i in zip(*np.nonzero(mask), strict=True):
+                e = r[u, i] - mean - b[u] - c[i] - P[u] @ Q[i]
+                p = P[u].copy()
+                if biased:
+                    b[u] += 0.03 * (e - 0.3 * b[u])
+                    c[i] += 0.04 * (e - 0.4 * c[i])
+                P[u] += 0.01 * (e * Q[i] - 0.1 * P[u])
+                Q[i] += 0.02 * (e * p - 0.2 * Q[i])
+        found = next(fits)
+        for ours, plain in zip(
+            (found.users, found.items, found.user_biases, found.item_biases),
+            (P, Q, b, c),
+            strict=True,
+        ):
+            assert ours == pytest.approx(plain, abs=1e-12)
+    assert trainer.steps == 2 * 0.015
+
+
 @pytest.mark.parametrize("name", ["bpr", "lmf"])
 def test_trainings_are_as_far_as_those_of_implicit(name: str) -> None:
     """Of its models, which ``fixtures/beside/make_beside.py`` trained: as many of their own
@@ -258,8 +299,8 @@ def test_comparisons_are_of_what_was_met_and_what_was_not(
     assert np.abs(drawn / drawn.sum() - expected).max() < 0.01
     pairs = {*zip(*map(np.ndarray.tolist, (found.rows, found.met)), strict=True)}
     assert pairs == {*zip(*map(np.ndarray.tolist, np.nonzero(cells)), strict=True)}
-    monkeypatch.setattr(strangers, "ROWS", 20)
-    monkeypatch.setattr(strangers, "PAIRS", 100)
+    monkeypatch.setattr(tastes, "ROWS", 20)
+    monkeypatch.setattr(tastes, "PAIRS", 100)
     few = Comparisons.of(data, side, 0)
     rows, counts = np.unique(few.rows, return_counts=True)
     assert 10 <= rows.size <= 20
@@ -347,6 +388,73 @@ def test_interactions_that_somebody_else_had_are_told_from_users(kind: str) -> N
     found = checked(mine, mixed)
     assert not found.measures[0].passed
     assert found.measures[0].value > found.measures[1].value + 0.1
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_ratings_of_others_are_strange(biased: bool) -> None:
+    """Of biased MF and of MF without biases, whose ratings' mean alone explains most of them: the
+    very data are not accused, nor after a second fit; those of a third of the users, or of all,
+    are.
+    """
+    data, mask, r = rated(m=600)
+    trainer = RatingTrainer((0.02,) * 4, 10)
+    solved = svd(0.02, biased=biased, trainer=trainer)
+    for theta in islice(trainer.fits(solved.loss, data, 8, seed=3), 2):  # type: ignore[arg-type]
+        mine = foreign(solved, "svd", theta)
+        mine = replace(mine, offset=float(r[mask].mean()) if biased else 0.0)
+        assert solved.check(mine, data).passed
+        rng = np.random.default_rng(0)
+        orders = np.arange(600), np.arange(600), np.arange(90)
+        third = rng.permutation(600)[:200]
+        orders[0][third] = np.roll(third, 1)
+        rng.shuffle(orders[1])
+        rng.shuffle(orders[2])
+        for users, items in ((0, None), (1, None), (None, 2)):
+            cells = np.ix_(
+                np.arange(600) if users is None else orders[users],
+                np.arange(90) if items is None else orders[items],
+            )
+            found = solved.check(mine, interactions(mask[cells], r[cells]))
+            assert not found.passed
+            assert found.measures[1 if users is not None else 2].value > 0.25
+
+
+def test_hardly_trained_ratings_accuse_nobody() -> None:
+    """Two epochs of tiny steps, or ratings that are all the same: no row knows anything, whoever's
+    they are.
+    """
+    data, mask, _ = rated()
+    trainer = RatingTrainer((1e-5,) * 4, 2)
+    solved = svd(0.02, trainer=trainer)
+    same = interactions(mask, np.ones(mask.shape))
+    for given in (data, same):
+        theta = next(trainer.fits(solved.loss, given, 8, seed=3))  # type: ignore[arg-type]
+        found = solved.check(foreign(solved, "svd", theta), given)
+        assert found.passed
+        assert "whether these are the data" in found.blind
+
+
+@pytest.mark.parametrize("side", ["user", "item"])
+@pytest.mark.parametrize("centered", [False, True])
+def test_predictions_are_of_ratings_that_there_are(side: str, centered: bool) -> None:
+    """Against rows of the same side, never their own; with factors that give every rating all are
+    right, with its negative none.
+    """
+    data, mask, r = rated(m=40, n=30)
+    loss = Squares(ridge=Ridge.of(0.1), centered=centered)
+    found = Predictions.of(data, side, loss, 0)
+    cells = (found.rows, found.met) if side == "user" else (found.met, found.rows)
+    assert mask[cells].all()
+    mean = r[mask].mean() if centered else 0.0
+    assert found.ratings == pytest.approx(r[cells] - mean)
+    assert (found.others != found.rows).all()
+    exact = BiasedFactors(r - mean, np.eye(30))
+    for theta, share in ((exact, 1.0), (BiasedFactors(mean - r - 20, np.eye(30)), None)):
+        told = found.tastes(theta if side == "user" else theta.flipped)
+        if share is not None:
+            assert told.share == share
+        else:
+            assert 0.2 < told.share < 0.8
 
 
 def test_weights_of_logistic_models_are_no_strangers() -> None:

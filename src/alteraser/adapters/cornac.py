@@ -33,6 +33,7 @@ from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, ForeignLoss, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
 from alteraser.adapters.pair_trainer import PairTrainer
+from alteraser.adapters.rating_trainer import RatingTrainer
 from alteraser.data.files import check_output, replace_file
 from alteraser.errors import InvalidInput
 
@@ -195,7 +196,10 @@ def _loss(kind: str, settings: dict[str, Any], biased: bool) -> ForeignLoss:
     rate = float(settings.get("lambda_reg", 0.0))
     trainer = PairTrainer.of(settings.get("learning_rate"), settings.get("max_iter"))
     if kind == "mf":
-        return svd(rate, biased=biased, steps=None if trainer is None else trainer.steps)
+        if trainer is None:
+            return svd(rate, biased=biased)
+        how = RatingTrainer((trainer.rate,) * 4, trainer.epochs, deviation=0.01)
+        return svd(rate, biased=biased, trainer=how)
     # uniform negatives, skipped where they are liked; each step shrinks the three rows that it
     # touches
     loss = Pairwise(ridge=Ridge.of(rate, scaling="samples"), rejected="skip")

@@ -26,6 +26,7 @@ from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, Ro
 if TYPE_CHECKING:
     from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
     from alteraser.adapters.pair_trainer import PairTrainer
+    from alteraser.adapters.rating_trainer import RatingTrainer
     from alteraser.adapters.strangers import SampledTrainer
     from alteraser.data.interactions import Interactions
     from alteraser.models.factorization.biased import BiasedFactors
@@ -152,7 +153,7 @@ class RowSolved:
 
         factors, threads = self._factors(foreign), threads or default_threads()
         pairwise = isinstance(self.loss, Pairwise)
-        # of LMF a gradient tells nothing that a training beside it does not, and takes longer
+        # of LMF and MF a gradient tells nothing that a training beside it does not
         beside = None if pairwise else self._beside(factors, data, threads)
         if beside is not None:
             return beside
@@ -212,8 +213,11 @@ class RowSolved:
         """
         from alteraser.adapters.strangers import strange
 
-        below = data.target is not None and bool((data.target < 0).any())
-        if self.trainer is None or below:  # weights below 0 are refused by name
+        weights = data.target if isinstance(self.loss, Logistic) else None
+        refused = weights is not None and bool(
+            (weights < 0).any()
+        )  # by name, by the gradient's way
+        if self.trainer is None or refused:
             return None
         found = strange(factors, data, self.loss, self.trainer, seed=self.seed, threads=threads)
         return None if found is None else found.check
@@ -512,7 +516,7 @@ def svd(
     user_biases: float = 0.02,
     item_biases: float = 0.02,
     biased: bool = True,
-    steps: float | None = None,
+    trainer: RatingTrainer | None = None,
 ) -> RowSolved:
     """Surprise's SVD and Cornac's MF: ½ e² and λ/2 (‖p‖² + ‖q‖² + b² + c²) at every rating; μ the
     mean rating.
@@ -529,7 +533,10 @@ def svd(
         scaling="samples",
     )
     return RowSolved(
-        "biased MF" if biased else "MF", Squares(ridge=ridge, centered=biased), steps=steps
+        "biased MF" if biased else "MF",
+        Squares(ridge=ridge, centered=biased),
+        steps=trainer.steps or None if trainer else None,
+        trainer=trainer,
     )
 
 

@@ -1,5 +1,5 @@
-"""How much of the data do factors of BPR or logistic MF not know? Asked beside a short training of
-our own on these data.
+"""How much of the data do factors of BPR, logistic or biased MF not know? Asked beside a training
+of our own on these data.
 
 After few epochs a gradient is nearly whole, and most of what ranks is popularity, which other
 users' data have as well. What tells is each row's own taste,
@@ -7,7 +7,8 @@ users' data have as well. What tells is each row's own taste,
     t_u = share of comparisons with (p_u − p̄)·(q_i − q_j) > 0,   i of u, j by popularity, not of u
     T   = t over all comparisons,      F = share of users with t_u < ½
 
-with p̄ the mean over users with interactions; for items with sides exchanged. Where rows are a
+with p̄ the mean over users with interactions; of ratings, where p_u predicts r_ui nearer than the
+row of a user drawn at random; for items with sides exchanged. Where rows are a
 stranger's, comparisons come out either way: T and F are ½, however far training went. What they are
 on the very data, a training of our own on D says, of as many epochs:
 
@@ -21,20 +22,16 @@ epochs again, or twice as many, explain.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
 from alteraser.adapters.selfcheck import Measure, SelfCheck
+from alteraser.adapters.tastes import Comparisons, Predictions, Tastes
 from alteraser.data.interactions import Interactions
 from alteraser.models.factorization.biased import BiasedFactors
-from alteraser.models.factorization.rowloss import Logistic
-
-Array = npt.NDArray[Any]
+from alteraser.models.factorization.rowloss import Logistic, Squares
 
 STRANGE = {"interactions": 0.2, "users": 0.1, "items": 0.1}
 """Share of strangers up to which data count as the model's own; the spread over rows is added to
@@ -52,16 +49,6 @@ FITS = 3
 
 AFFORDABLE = 1.5e9
 """Work of a training of our own (``SampledTrainer.work``) up to which it is made."""
-
-ROWS, PAIRS = 2000, 50_000
-"""Rows of either side that are looked at, and their pairs in all, both evenly spread: the more, the
-less training tells something, and the longer it takes."""
-
-LEAST, MOST = 2, 16
-"""Draws a pair: the fewer pairs, the more, for as many comparisons in all."""
-
-BLOCK = 4096
-"""Comparisons at once."""
 
 HINT = (
     "Are these the data, and the ids, that it was trained on, and for as many epochs as the file "
@@ -86,99 +73,6 @@ class SampledTrainer(Protocol):
     ) -> Iterator[BiasedFactors]:
         """The factors after each call of ``fit``, on and on."""
         ...
-
-
-@dataclass(frozen=True)
-class Comparisons:
-    """Cells of one side: ``rows`` have met ``met`` and have not met ``others``, all
-    (comparisons,).
-    """
-
-    rows: Array
-    met: Array
-    others: Array
-    alive: Array
-    """(rows of the side,) bool: who has interactions"""
-
-    @classmethod
-    def of(cls, data: Interactions, side: str, seed: int) -> Comparisons:
-        """Of at most ROWS users or items of ``data``, as many pairs each as PAIRS allow. The same
-        ``seed`` gives the same.
-        """
-        if side == "user":
-            indptr, indices, counts = data.indptr, data.indices, data.user_counts
-        else:
-            view = data.by_item
-            indptr, indices, counts = view.indptr, view.indices, data.item_counts
-        chosen = np.flatnonzero(counts)
-        chosen = chosen[:: max(1, -(-chosen.size // ROWS))]
-        some = np.minimum(counts[chosen], PAIRS // max(chosen.size, 1))
-        first = np.repeat(np.cumsum(some) - some, some)
-        place = (np.arange(int(some.sum())) - first) * np.repeat(counts[chosen], some)
-        at = np.repeat(indptr[chosen], some) + place // np.repeat(some, some)
-        draws = int(np.clip(LEAST * PAIRS // max(at.size, 1), LEAST, MOST))
-        rows, met = np.repeat(chosen, some * draws), np.repeat(indices[at], draws).astype(np.int64)
-        rng = np.random.default_rng(seed)
-        others = indices[rng.integers(0, max(len(data), 1), rows.size)].astype(np.int64)
-        new = data.locate(*((rows, others) if side == "user" else (others, rows))) < 0
-        return cls(rows[new], met[new], others[new], counts > 0)
-
-    def tastes(self, x: Array, y: Array) -> Tastes:
-        """Of rows ``x`` among rows ``y`` of the other side."""
-        x, y = np.asarray(x, np.float32), np.asarray(y, np.float32)
-        own = x - x[self.alive].mean(axis=0) if self.alive.any() else x
-        won = np.empty(self.rows.size)
-        for start in range(0, won.size, BLOCK):  # in the cache
-            part = slice(start, start + BLOCK)
-            apart = y[self.met[part]] - y[self.others[part]]
-            way = np.einsum("id,id->i", own[self.rows[part]], apart)
-            won[part] = (way > 0) + 0.5 * (way == 0)
-        size = len(x)
-        return Tastes(
-            np.bincount(self.rows, weights=won, minlength=size),
-            np.bincount(self.rows, minlength=size).astype(np.float64),
-        )
-
-
-@dataclass(frozen=True)
-class Tastes:
-    """t, row by row."""
-
-    above: Array
-    """(rows,) comparisons that what a row has met won"""
-    looked: Array
-    """(rows,) comparisons"""
-
-    @property
-    def share(self) -> float:
-        """T; ½ where there is nothing to compare."""
-        total = float(self.looked.sum())
-        return float(self.above.sum()) / total if total else 0.5
-
-    @property
-    def low(self) -> float:
-        """F, each row counting by its comparisons."""
-        return Tastes(self._low, self.looked).share
-
-    @property
-    def _low(self) -> Array:
-        half = self.looked / 2
-        return np.asarray(self.looked * ((self.above < half) + 0.5 * (self.above == half)))
-
-    def error(self, other: Tastes | None = None) -> float:
-        """Standard error of T, or of its difference to the one of ``other`` on the same cells: rows
-        are independent, their comparisons are not.
-        """
-        total = max(float(self.looked.sum()), 1.0)
-        above = self.above if other is None else self.above - other.above
-        rest = above - self.looked * float(above.sum()) / total
-        return float(np.sqrt(rest @ rest)) / total
-
-    def low_error(self, other: Tastes | None = None) -> float:
-        """The same of F."""
-        return Tastes(self._low, self.looked).error(
-            None if other is None else Tastes(other._low, other.looked)
-        )
 
 
 @dataclass(frozen=True)
@@ -225,13 +119,13 @@ class Strange:
     def check(self) -> SelfCheck:
         """For people."""
         meaning = (
-            "share of the {} that the model does not know: how much less {} than in a training of "
-            f"ours of {self.epochs} epochs on these data; 1 for other data"
+            "share of the {} that the model does not know: how much less {} than after a training "
+            f"of ours of {self.epochs} epochs on these data; 1 for other data"
         )
         how = {
-            "interactions": "its users' own tastes tell their items from others",
-            "users": "often a user's own taste tells their items from others",
-            "items": "often an item's own row tells its users from others",
+            "interactions": "its users' rows tell what is theirs",
+            "users": "often a user's row tells what is theirs",
+            "items": "often an item's row tells who its users are",
         }
         measures = tuple(
             Measure(
@@ -274,12 +168,7 @@ def strange(
     rank = factors.layout.rank
     if not 0 < trainer.work(data, rank) <= AFFORDABLE:
         return None
-    sides = [Comparisons.of(data, side, seed) for side in ("user", "item")]
-
-    def known(theta: BiasedFactors) -> tuple[Tastes, Tastes]:
-        users, items = sides
-        return users.tastes(theta.users, theta.items), items.tastes(theta.items, theta.users)
-
+    known = _knowing(data, loss, seed)
     theirs, found = known(factors), None
     fits = trainer.fits(loss, data, rank, seed=seed, threads=threads)
     for count, theta in enumerate(islice(fits, FITS), start=1):
@@ -288,6 +177,20 @@ def strange(
         if found.passed:
             break
     return found
+
+
+def _knowing(
+    data: Interactions, loss: Any, seed: int
+) -> Callable[[BiasedFactors], tuple[Tastes, Tastes]]:
+    """What the users and items of a model know of theirs."""
+    if isinstance(loss, Squares):
+        ours, other = (Predictions.of(data, side, loss, seed) for side in ("user", "item"))
+        return lambda theta: (ours.tastes(theta), other.tastes(theta.flipped))
+    users, items = (Comparisons.of(data, side, seed) for side in ("user", "item"))
+    return lambda theta: (
+        users.tastes(theta.users, theta.items),
+        items.tastes(theta.items, theta.users),
+    )
 
 
 def _shares(theirs: tuple[Tastes, Tastes], ours: tuple[Tastes, Tastes]) -> Iterator[Share]:

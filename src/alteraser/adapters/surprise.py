@@ -31,6 +31,7 @@ from alteraser.adapters._pickled import (
 from alteraser.adapters._pickling import dump
 from alteraser.adapters.contract import CONTAINER, Changed, Foreign, ForeignLoss, Holding, Sibling
 from alteraser.adapters.options import ForeignOptions
+from alteraser.adapters.rating_trainer import RatingTrainer
 from alteraser.data.files import check_output
 from alteraser.errors import InvalidInput
 
@@ -41,6 +42,7 @@ REGULARIZATION = {
     "user_biases": "reg_bu",
     "item_biases": "reg_bi",
 }
+START = {"init_mean": 0.0, "init_std_dev": 0.1}
 RATES = ("lr_pu", "lr_qi", "lr_bu", "lr_bi")
 SETTINGS = ("n_factors", "n_epochs", "biased", *REGULARIZATION.values(), *RATES)
 
@@ -68,6 +70,7 @@ class Surprise:
         algorithm = _algorithm(tree, path)
         attributes = algorithm.attributes
         settings = {name: scalar(attributes.get(name), name) for name in SETTINGS}
+        settings |= {name: scalar(attributes[name], name) for name in START if name in attributes}
         wanted = {"pu": 2, "qi": 2} | ({"bu": 1, "bi": 1} if settings["biased"] else {})
         arrays = model_arrays(attributes, wanted, path)
         same_rows(arrays, ("pu", "bu"), ("qi", "bi"), path=path)
@@ -240,8 +243,13 @@ def _loss(settings: dict[str, Any]) -> ForeignLoss:
     from alteraser.adapters.row_losses import svd
 
     rates = {name: float(settings[key]) for name, key in REGULARIZATION.items()}
-    steps = float(settings["n_epochs"]) * sum(float(settings[name]) for name in RATES[:2]) / 2
-    return svd(biased=bool(settings["biased"]), steps=steps or None, **rates)
+    users, items, user_biases, item_biases = (float(settings[name]) for name in RATES)
+    trainer = RatingTrainer(
+        (users, items, user_biases, item_biases),
+        int(settings["n_epochs"]),
+        *(float(settings.get(name, usual)) for name, usual in START.items()),
+    )
+    return svd(biased=bool(settings["biased"]), trainer=trainer, **rates)
 
 
 ADAPTER = Surprise()

@@ -61,6 +61,11 @@ class BiasedFactors:
             int(self.users.shape[1]), self.user_biases is not None, self.item_biases is not None
         )
 
+    @property
+    def flipped(self) -> BiasedFactors:
+        """Items as users and users as items: score_uv is the flipped score_vu."""
+        return BiasedFactors(self.items, self.users, self.item_biases, self.user_biases)
+
     def scores(self, user_rows: Array, item_rows: Array) -> Float64:
         """b_u + c_v + p_u·q_v of the cells (user_rows[i], item_rows[i]), in float64; shape
         (cells,).
