@@ -22,9 +22,18 @@ import pytest
 from conftest import tree
 
 from alteraser.adapters import Adapter, Changed, Foreign, ForeignOptions, find
+from alteraser.adapters.contract import ForeignOutcome
 from alteraser.adapters.data import reading_of
-from alteraser.adapters.forget import Opened, forget_foreign, open_foreign
+from alteraser.adapters.forget import (
+    ForeignSettings,
+    Opened,
+    forget_foreign,
+    matched,
+    open_foreign,
+    plan_foreign,
+)
 from alteraser.adapters.verify import verify_foreign
+from alteraser.data.selection import Selection
 from alteraser.errors import AltEraserError, DependencyMissing, IntegrityError, OutputExists
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -88,6 +97,18 @@ class AdapterContract:
             erased_users=np.array(sorted(erased), np.int64),
             removed=pairs,
         )
+
+    def as_foretold(self, old: Opened, gone: Any, out: Path, method: str) -> ForeignOutcome:
+        """Forget, with what was said to be possible beforehand at hand."""
+        asked = ForeignSettings(method, unchecked=True)
+        found = matched(old, Selection.of(gone))
+        outlook = plan_foreign(old, found, asked, threads=1).outlook
+        erased = forget_foreign(
+            old, found, out, method=method, unchecked=True, threads=1
+        ).model.erased
+        assert erased.method in outlook.methods, (erased.method, outlook)
+        assert erased.level in outlook.classes, (erased.level, outlook)
+        return erased
 
     # ------------------------------------------------------------------ the tests
 
@@ -238,7 +259,8 @@ class AdapterContract:
 
         old, out = opened(copy, table), tmp_path / f"out{copy.suffix}"
         try:
-            erased = forget_foreign(old, gone, out, unchecked=True, threads=1).model.erased
+            erased = self.as_foretold(old, gone, out, "auto")
+            self.as_foretold(old, gone, tmp_path / f"local{copy.suffix}", "local")
         except DependencyMissing as cause:
             pytest.skip(cause.message)
         rest = [pair for pair in table if pair not in set(gone)]

@@ -110,6 +110,22 @@ def test_dry_run_writes_nothing(run: Run, here: Path) -> None:
     assert tree(here) == before
 
 
+def test_a_dry_run_promises_no_class_that_is_only_measured_afterwards(run: Run, here: Path) -> None:
+    line = "forget als.npz user.csv" + ON_DATA + " --dry-run --method "
+    document = json.loads(run(line + "local --json")[1])
+    assert document["method"] == "local"
+    assert document["methods_possible"] == ["local", "rows"]
+    assert document["classes_possible"] == ["L", "D"]
+    words = " ".join(run(line + "local")[1].split())
+    assert "local or rows: asked for" in words
+    assert "L, or D with exit code 8: measured once it is done" in words
+    document = json.loads(run(line + "converge --json")[1])
+    assert (document["methods_possible"], document["classes_possible"]) == (
+        ["converge"],
+        ["B", "C", "L", "D"],
+    )
+
+
 def test_inspect_tells_what_is_there(run: Run, here: Path) -> None:
     code, out, _ = run("inspect als.npz --json")
     document = json.loads(out)

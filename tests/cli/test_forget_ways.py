@@ -73,6 +73,7 @@ def test_a_dry_run_predicts_and_writes_nothing(run: Run) -> None:
     before = sorted(os.listdir())
     found = document(run(f"forget early {FIVE} --dry-run --json"))
     assert (found["method"], found["at_rest"]) == ("local", False)
+    assert (found["methods_possible"], found["classes_possible"]) == (["local"], ["L", "D"])
     assert found["seconds_predicted"] > 0
     assert found["refit_seconds_predicted"] > 0
     assert document(run(f"forget rest {FIVE} --dry-run --json"))["method"] == "converge"

@@ -36,7 +36,7 @@ from threadpoolctl import threadpool_limits
 
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters._recbole_passes import converge, respond
-from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
+from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome, Method
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput, NumericFailure
@@ -276,6 +276,12 @@ class RecBoleENMF:
         )
 
     ranks = False  # h has its part in a score
+    shown = False
+
+    @property
+    def effects(self) -> tuple[Method, ...]:
+        """Anchored rows, whatever that has come to."""
+        return ("local",)
 
     def rests(self, erasing: ForeignErasing) -> bool:
         """False: training ended by a validation score, after so many steps of Adam."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters._recbole_layers import halves, join
-from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
+from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome, Method
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions, Removal
 from alteraser.data.selection import Selection
@@ -144,6 +144,16 @@ class Neural:
     @property
     def ranks(self) -> bool:
         """False: the layers and the graph have their part in a score."""
+        return False
+
+    @property
+    def effects(self) -> tuple[Method, ...]:
+        """The rows of the users who lost something."""
+        return ("rows",)
+
+    @property
+    def shown(self) -> bool:
+        """False: nothing of it can be worked out from the files."""
         return False
 
     def rests(self, erasing: ForeignErasing) -> bool:

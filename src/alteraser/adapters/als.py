@@ -22,7 +22,13 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome, ForeignTrainer
+from alteraser.adapters.contract import (
+    Foreign,
+    ForeignErasing,
+    ForeignOutcome,
+    ForeignTrainer,
+    Method,
+)
 from alteraser.adapters.mapped import blocks_of, padded_copy, release
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions
@@ -110,6 +116,12 @@ class ALS:
     ``leaves`` and ``worst``, how far off they are after a run on the very data decides."""
 
     ranks = True
+    shown = True
+
+    @property
+    def effects(self) -> tuple[Method, ...]:
+        """Anchored passes or, where these lead away, the rows of the deletion alone."""
+        return ("local", "rows")
 
     @property
     def explicit(self) -> bool:

@@ -16,13 +16,14 @@ from typing import Any, Literal
 import numpy as np
 
 from alteraser.adapters.als import ALS
-from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
+from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignLoss, ForeignOutcome
 from alteraser.adapters.replay import FOLLOWED, Followed, agreement, followed, remembered, replayed
 from alteraser.adapters.standing import standing
 from alteraser.data.interactions import Interactions
 from alteraser.errors import IntegrityError, InvalidInput
 from alteraser.models.ranking import top_lists
 from alteraser.verbs.lists import ListedAgain, ListsChanged, listed_again
+from alteraser.verbs.outlook import Outlook, merged
 
 Asked = Literal["auto", "replay", "local", "converge"]
 
@@ -68,11 +69,14 @@ class Planned:
     """What would be done, and what it would cost, before anything is."""
 
     method: Literal["replay", "local", "converge"]
+    """The way that is taken; what it may end as says ``outlook``"""
     why: str
     seconds: float | None
     """Predicted for that; None: nothing tells"""
     refit_seconds: float | None
     """Predicted for the library's own training on what remains"""
+    outlook: Outlook
+    """What may come of it"""
 
     def details(self) -> dict[str, Any]:
         """What a document says of it, beside the way and the reason."""
@@ -203,28 +207,57 @@ def plan(asked: Asked, erasing: ForeignErasing) -> Planned:
         threads=erasing.threads,
     )
     refit = refit_seconds(erasing, one)
+    outlooks = _outlooks(loss)
     if erasing.deletion.removal.absent is not None:
-        optimum = foreign.trainer is None or asked == "converge"
-        why = "what is to go was not in the data any more, and what it was is not known"
-        return Planned("converge" if optimum else "replay", why, None, refit)
+        return _plan_from_what_remains(asked, erasing, refit)
     if asked == "converge":
-        return Planned("converge", "asked for", None, refit)
+        return Planned("converge", "asked for", None, refit, outlooks["converge"])
     if asked == "auto" and loss.rests(replace(erasing, tolerance=CONVERGED)):
         why = "training had left little of this deletion's push"
-        return Planned("converge", why, None, refit)
+        return Planned("converge", why, None, refit, outlooks["converge"])
     if asked == "replay" and foreign.trainer is None:
         raise _no_trainer(erasing)
     again = None if asked == "local" else _training_again(erasing)
     if again is not None:
-        why, runs = again
-        return Planned("replay", why, None if one is None else runs * one, refit)
+        why, runs, sure = again
+        # where it was asked for and fails, nothing is done
+        instead = None if sure or asked == "replay" else outlooks["local"]
+        seconds = None if one is None else runs * one
+        return Planned("replay", why, seconds, refit, _outlook_of_replay(instead))
     why = "the model is not at rest and its training cannot be repeated"
     why = "asked for" if asked == "local" else why
-    return Planned("local", why, None if one is None else EFFECT * one, refit)
+    seconds = None if one is None else EFFECT * one
+    return Planned("local", why, seconds, refit, outlooks["local"])
 
 
-def _training_again(erasing: ForeignErasing) -> tuple[str, float] | None:
-    """(why the library's training can be run again, passes that takes), its check included.
+def _plan_from_what_remains(asked: Asked, erasing: ForeignErasing, refit: float | None) -> Planned:
+    """``plan`` where D_a is not known."""
+    instead = _outlooks(erasing.foreign.loss)["converge"]
+    why = "what is to go was not in the data any more, and what it was is not known"
+    if erasing.foreign.trainer is None or asked == "converge":
+        return Planned("converge", why, None, refit, instead)
+    return Planned("replay", why, None, refit, _outlook_of_replay(instead))
+
+
+def _outlooks(loss: ForeignLoss) -> dict[str, Outlook]:
+    """What may come of ``local``, and of going on to an optimum."""
+    return {
+        "local": Outlook(loss.effects, ("L", "D") if loss.shown else ("D",)),
+        "converge": Outlook(("converge",), ("B", "C", "L", "D") if loss.shown else ("D",)),
+    }
+
+
+def _outlook_of_replay(instead: Outlook | None) -> Outlook:
+    """Of a replay, with what is done ``instead`` where its check fails."""
+    first = Outlook(("replay",), ("A",))
+    if instead is None:
+        return first
+    return Outlook(merged(first.methods, instead.methods), merged(first.classes, instead.classes))
+
+
+def _training_again(erasing: ForeignErasing) -> tuple[str, float, bool] | None:
+    """(why the library's training can be run again, passes that takes, its check included, whether
+    it is known to pass).
 
     None where nothing tells how it was trained, or where the check is known to fail.
     """
@@ -233,7 +266,8 @@ def _training_again(erasing: ForeignErasing) -> tuple[str, float] | None:
     if trainer is None or (known is not None and known.way is None):
         return None
     checked = "checked before" if known else "if its check on all the data passes"
-    return f"{trainer.words}; {checked}", trainer.passes * (1.0 if known is not None else 2.0)
+    runs = trainer.passes * (1.0 if known is not None else 2.0)
+    return f"{trainer.words}; {checked}", runs, known is not None
 
 
 def refit_seconds(erasing: ForeignErasing, one: float | None) -> float | None:

@@ -292,6 +292,16 @@ class ForeignLoss(Protocol):
         """
         ...
 
+    @property
+    def effects(self) -> tuple[Method, ...]:
+        """What ``local`` may end as, the ``method`` of its outcome; known before it begins."""
+        ...
+
+    @property
+    def shown(self) -> bool:
+        """Whether a class better than D can come of anything but a replay."""
+        ...
+
     def rests(self, erasing: ForeignErasing) -> bool:
         """Is the original at rest: has training left so little that going on to an optimum is no
         other training?

@@ -24,7 +24,7 @@ from alteraser.errors import InvalidInput
 from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
 
 if TYPE_CHECKING:
-    from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome
+    from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome, Method
     from alteraser.adapters.pair_trainer import PairTrainer
     from alteraser.adapters.rating_trainer import RatingTrainer
     from alteraser.adapters.strangers import SampledTrainer
@@ -314,6 +314,12 @@ class RowSolved:
         )
 
     ranks = True
+    shown = False
+
+    @property
+    def effects(self) -> tuple[Method, ...]:
+        """Of sampled losses the users' rows alone; else also passes, where they lead nearer."""
+        return ("local", "rows") if isinstance(self.loss, Squares) else ("rows",)
 
     def rests(self, erasing: ForeignErasing) -> bool:
         """True when training has left no more of its gradient than the tolerance allows of the

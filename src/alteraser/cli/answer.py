@@ -98,10 +98,15 @@ def dry_run(screen: Screen, asked: ForgetRequest, found: Deletion, planned: Any)
         document |= {
             "method": planned.method,
             "why": planned.why,
+            **planned.outlook.details(),
             **planned.details(),
             "refit_seconds_predicted": planned.refit_seconds,
         }
-        rows += [("method", f"{planned.method}: {planned.why}"), ("would take", _seconds(planned))]
+        rows += [
+            ("method", f"{' or '.join(planned.outlook.methods)}: {planned.why}"),
+            ("class", planned.outlook.words),
+            ("would take", _seconds(planned)),
+        ]
     screen.result(document, rows, "dry run: nothing was written")
     return 0
 

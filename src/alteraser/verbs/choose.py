@@ -29,11 +29,19 @@ from alteraser.solvers.limits import DEFAULT
 from alteraser.solvers.residuals import row_gradients
 from alteraser.solvers.rest import way_to_rest
 from alteraser.tolerances import checked_tolerance
+from alteraser.verbs.outlook import Outlook
 from alteraser.verbs.replaying import recipe_of, remember, remembered, runs_again
 
 Way = Literal["converge", "replay", "local"]
 
 WAYS: tuple[Way, ...] = ("replay", "local", "converge")
+
+CLASSES: dict[Way, tuple[str, ...]] = {
+    "replay": ("A",),
+    "local": ("L", "D"),
+    "converge": ("B", "C", "D"),
+}
+"""What may be said of a model afterwards."""
 """Methods that differ in what is wanted of a model that is not at rest; ``auto`` takes one of
 them."""
 
@@ -90,6 +98,11 @@ class Choice:
     def at_rest(self) -> bool:
         """Whether going to the optimum is forgetting and nothing else."""
         return self.rest is not None and self.rest <= AT_REST * self.effect
+
+    @property
+    def outlook(self) -> Outlook:
+        """What may come of it."""
+        return Outlook((self.method,), CLASSES[self.method])
 
     def details(self) -> dict[str, Any]:
         """What a document says of it, beside the way and the reason."""
