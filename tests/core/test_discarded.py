@@ -13,6 +13,7 @@ from alteraser.evidence.certificate.relational import PlainLinear, certify
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.solvers.limits import Limits
 from alteraser.solvers.relational import Goal, evaluate, hessian_product, minimize, scores
+from alteraser.solvers.relational.collapse import critical_share
 from alteraser.solvers.relational.discarded import _Form, escape
 
 from test_relational import a_problem  # isort: skip
@@ -103,6 +104,22 @@ def test_a_column_too_many_is_left_where_it_is(name: str) -> None:
     problem, point = narrow(name, rank=12)
     assert escape(problem, point, threads=1) is None
     assert PlainLinear(problem).saddle(point) == (0.0, 0.0)
+
+
+@pytest.mark.parametrize("share", [1.01, 1.3, 100.0])
+def test_a_model_that_shrinks_is_nothing_at_the_end(share: float) -> None:
+    """Just above the penalty from which on zeros are the least, as well as far above it."""
+    problem = on_a_graph(1, 2, ridge=1.0)
+    least = critical_share(problem)
+    assert least is not None
+    ridge = {name: share * least * x for name, x in problem.ridge.items()}
+    found = minimize(
+        replace(problem, ridge=ridge), problem.random(0), Goal(max_passes=2_000), threads=1
+    )
+    assert found.converged
+    assert found.valley
+    assert not np.any(found.point.vector)
+    assert found.distance == 0.0
 
 
 def test_zeros_are_a_saddle_where_the_penalty_does_not_outweigh_the_data() -> None:

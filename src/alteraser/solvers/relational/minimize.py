@@ -312,6 +312,7 @@ class _Refine(Decided):
 
     def move(self, state: _State) -> Move:
         """Solve one, and take it where it is too far."""
+        _vanish(state)
         state.renew()
         found = newton_step(
             state.problem,
@@ -377,6 +378,18 @@ def _along(
         # where a quadratic with these slopes has its least
         t *= min(max(-slope / (here - slope), 0.1), 0.7) if sound and here > 0 else 0.3
     return None
+
+
+def _vanish(state: _State) -> None:
+    """Be nothing, where L cannot tell the model from it: near the penalty from which on zeros are
+    its least, a model goes on shrinking by shares of what it is, and is never there.
+    """
+    if state.point.predictions or any(x.biases for x in state.problem.relations):
+        return
+    if not 0.0 < state.theta**2 <= RESOLVED**2 * abs(state.value):
+        return
+    zeros = np.zeros_like(state.point.vector)
+    state.go(zeros, *state.look(zeros))
 
 
 def _lower(state: _State) -> bool:
