@@ -73,10 +73,10 @@ def test_gradients_are_measured_alike(data: Interactions) -> None:
     point = problem.random(0)
     gradient = evaluate(problem, point).gradient.vector
     blocks = Preconditioner(problem, point, 1).norm(gradient)
-    assert norm_at(problem, point, threads=1)(gradient) == pytest.approx(blocks, rel=1e-5)
+    assert norm_at(problem, point, threads=1).norm(gradient) == pytest.approx(blocks, rel=1e-5)
     other = replace(problem, relations=(replace(problem.relations[0], weight=2.0),))
     general = Preconditioner(other, point, 1).norm(gradient)
-    assert norm_at(other, point, threads=1)(gradient) == general
+    assert norm_at(other, point, threads=1).norm(gradient) == general
     assert general < 0.9 * blocks
 
 

@@ -259,3 +259,33 @@ def test_an_optimum_that_is_nothing_is_reached() -> None:
     reached = minimize(problem, problem.random(0), Goal(max_passes=2000), threads=1)
     assert reached.converged
     assert np.linalg.norm(reached.point.vector) < 1e-8
+
+
+@pytest.mark.parametrize("share", [1.0, 0.02])
+def test_a_preconditioner_that_is_there_takes_no_other_way(share: float) -> None:
+    problem = on_a_graph(3, 2)
+    there = minimize(problem, problem.random(0), NEAR, threads=1).point
+    # far and near: whether sides answer to each other is decided anew
+    start = problem.point((1.0 - share) * there.vector + share * problem.random(1).vector)
+    alone = minimize(problem, start, NEAR, threads=1)
+    for M in (Preconditioner(problem, start, 1), Preconditioner(problem, there, 1)):
+        found = minimize(problem, start, NEAR, threads=1, M=M)
+        assert np.array_equal(found.point.vector, alone.point.vector)
+        assert (found.passes, found.residual) == (alone.passes, alone.residual)
+
+
+def test_blocks_of_a_point_are_factored_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, factored = on_a_graph(3, 2), []
+    made = Preconditioner.__init__
+
+    def counting(self, problem, point, *rest, **named):  # type: ignore[no-untyped-def]
+        factored.append(point.vector.tobytes())
+        made(self, problem, point, *rest, **named)
+
+    monkeypatch.setattr(Preconditioner, "__init__", counting)
+    there = minimize(problem, problem.random(0), NEAR, threads=1).point
+    assert len(factored) == len(set(factored)) > 2
+    factored.clear()
+    # near from the start, and measured where it is
+    minimize(problem, there, Goal(), threads=1, M=Preconditioner(problem, there, 1))
+    assert len(factored) == len(set(factored))

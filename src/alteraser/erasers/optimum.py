@@ -7,7 +7,7 @@ steps of ``erasers.driver`` are there in a few dozen passes; every other one goe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -35,11 +35,12 @@ def reach(
     *,
     threads: int,
     on_pass: OnPass | None = None,
+    M: Preconditioner | None = None,
 ) -> Reached:
     """``minimize``, and the same for less where ``problem`` is a matrix factorization."""
     factored = _suited(problem, goal)
     if factored is None:
-        return minimize(problem, start, goal, threads=threads, on_pass=on_pass)
+        return minimize(problem, start, goal, threads=threads, on_pass=on_pass, M=M)
     found = _by_joint_steps(problem, factored, start, goal, threads, on_pass)
     if found.converged or found.passes >= goal.max_passes:
         return found
@@ -104,21 +105,29 @@ def _reached(problem: LinearProblem, outcome: Outcome, goal: Goal) -> Reached:
     )
 
 
-def norm_at(problem: LinearProblem, point: Point, *, threads: int) -> Callable[[Float64], float]:
-    """‖·‖_{M⁻¹} of gradients, M being the preconditioner at a point, or half of what it is of
-    matrix factorization, whose blocks need not be kept for that.
-    """
+@dataclass(frozen=True)
+class BlockNorm:
+    """‖·‖_{M⁻¹} at a point of a matrix factorization, whose blocks need not be kept for that."""
+
+    problem: LinearProblem
+    factored: Problem
+    point: Point
+    threads: int
+
+    def norm(self, gradient: Float64) -> float:
+        """As ``Preconditioner.norm``."""
+        relation, seen = self.problem.relations[0], self.problem.point(gradient).tables
+        factors = factors_of(self.problem, self.point, self.factored.dtype)
+        both = seen[relation.source], seen[relation.target]
+        return gradient_norm(self.factored, factors, *both, threads=self.threads) / 2.0
+
+
+def norm_at(problem: LinearProblem, point: Point, *, threads: int) -> Preconditioner | BlockNorm:
+    """What measures gradients of a problem, at a point."""
     factored = problem.factorized
     if factored is None:
-        return Preconditioner(problem, point, threads).norm
-    factors, relation = factors_of(problem, point, factored.dtype), problem.relations[0]
-
-    def norm(gradient: Float64) -> float:
-        seen = problem.point(gradient).tables
-        both = seen[relation.source], seen[relation.target]
-        return gradient_norm(factored, factors, *both, threads=threads) / 2.0
-
-    return norm
+        return Preconditioner(problem, point, threads)
+    return BlockNorm(problem, factored, point, threads)
 
 
 def factors_of(problem: LinearProblem, point: Point, dtype: Any) -> Factors:

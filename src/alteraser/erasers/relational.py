@@ -19,7 +19,7 @@ from alteraser.evidence.claims import Evidence, Measured, ResidualOnly
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.runtime.allocator import kept
 from alteraser.solvers.limits import DEFAULT, Limits, influence
-from alteraser.solvers.relational import Goal, Reached, evaluate
+from alteraser.solvers.relational import Goal, Preconditioner, Reached, evaluate
 from alteraser.solvers.relational.symmetry import rotated_onto
 
 Float64 = npt.NDArray[np.float64]
@@ -66,13 +66,14 @@ def converge(
     ``known`` is ∇L_{D_a} at the original in these rows; None where D_a is not known: then the whole
     gradient counts as push. ``start`` is the original, or a random point to train anew.
     """
-    norm = norm_at(after, original, threads=threads)
+    measure = norm_at(after, original, threads=threads)
     here = evaluate(after, original, threads=threads)
     change = here.gradient.vector - (0.0 if known is None else known)
-    push = norm(change)
-    floor = None if known is None or push == 0.0 else norm(known) / push
+    push = measure.norm(change)
+    floor = None if known is None or push == 0.0 else measure.norm(known) / push
     goal = Goal(limits, scale=push or None, origin=original, max_passes=max_passes)
-    found = reach(after, start, goal, threads=threads, on_pass=on_pass)
+    M = measure if isinstance(measure, Preconditioner) else None
+    found = reach(after, start, goal, threads=threads, on_pass=on_pass, M=M)
     turned = rotated_onto(after, found.point, original)
     moved = float(np.linalg.norm(turned - original.vector))
     size = float(np.linalg.norm(found.point.vector))

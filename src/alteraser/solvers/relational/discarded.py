@@ -12,13 +12,14 @@ columns that are used are where it is zero (``slow``), and left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from alteraser.models.relational import LinearProblem, Point
+from alteraser.models.relational import LinearProblem, Point, Relation
+from alteraser.solvers.relational.evaluation import Sides
 from alteraser.solvers.relational.slow import Residuals
 
 Array = npt.NDArray[Any]
@@ -128,37 +129,38 @@ class _Form:
     """Σ_r 2 β_r (A c)ᵀ R_r (B c) at a point, of columns along ``axis``."""
 
     def __init__(self, problem: LinearProblem, point: Point, axis: Float64, threads: int) -> None:
-        self._problem, self._threads = problem, threads
+        plain = (replace(one, prediction=None, biases=False) for one in problem.relations)
+        self._one, self._threads = replace(problem, rank=1, relations=tuple(plain)), threads
         self._parts = []
         for relation in problem.relations:
             h = point.prediction(relation)
             scale = relation.weight * (1.0 if h is None else float(h @ axis**2))
             self._parts.append((relation, scale, Residuals(problem, point, relation, threads)))
 
-    def _tables(self, column: Float64) -> dict[str, Float64]:
-        found, at = {}, 0
-        for table in self._problem.tables:
-            found[table.name] = column[at : at + table.rows, None]
-            at += table.rows
-        return found
-
     def pulled(self, column: Float64) -> Float64:
         """Half of the gradient of the form."""
-        out = np.zeros_like(column)
-        into, of = self._tables(out), self._tables(column)
+        sides = self._sides(column)
         for relation, scale, cells in self._parts:
-            x = relation.left.apply(of[relation.source], threads=self._threads)
-            z = relation.right.apply(of[relation.target], threads=self._threads)
+            x, z = self._seen(sides, relation)
             Rz, Rx = cells.residual(x, z)
-            into[relation.source][:] += scale * relation.left.adjoint(Rz, threads=self._threads)
-            into[relation.target][:] += scale * relation.right.adjoint(Rx, threads=self._threads)
-        return out
+            sides.add(relation.left, relation.source, scale * Rz)
+            sides.add(relation.right, relation.target, scale * Rx)
+        out = self._one.point(np.zeros_like(column))
+        sides.collect(out)
+        return out.vector
 
     def fourth(self, column: Float64) -> float:
         """Σ_r β_r Σ_cells w (A c)² (B c)²."""
-        of, total = self._tables(column), 0.0
+        sides, total = self._sides(column), 0.0
         for relation, scale, cells in self._parts:
-            x = relation.left.apply(of[relation.source], threads=self._threads).ravel()
-            z = relation.right.apply(of[relation.target], threads=self._threads).ravel()
-            total += scale**2 / relation.weight * cells.squares(x, z)
+            x, z = self._seen(sides, relation)
+            total += scale**2 / relation.weight * cells.squares(x.ravel(), z.ravel())
         return total
+
+    def _sides(self, column: Float64) -> Sides:
+        return Sides(self._one, self._one.point(column), self._threads)
+
+    @staticmethod
+    def _seen(sides: Sides, relation: Relation) -> tuple[Float64, Float64]:
+        left, right = (relation.left, relation.source), (relation.right, relation.target)
+        return sides.of(*left), sides.of(*right)

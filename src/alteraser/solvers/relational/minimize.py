@@ -113,13 +113,15 @@ def minimize(
     *,
     threads: int,
     on_pass: OnPass | None = None,
+    M: Preconditioner | None = None,
 ) -> Reached:
-    """Run from ``start``, which is not changed. Raises Interrupted on Ctrl-C, NumericFailure for a
+    """Run from ``start``, which is not changed; ``M``: a preconditioner of that point, where there
+    is one, which is used up. Raises Interrupted on Ctrl-C, NumericFailure for a
     block without a factor.
     """
 
     def begin() -> tuple[_State, Plan[_State]]:
-        state = _State(problem, problem.point(start.vector.copy()), goal, threads)
+        state = _State(problem, problem.point(start.vector.copy()), goal, threads, M)
         phases: dict[str, Phase[_State]] = {"descent": _Descent(state), "refine": _Refine()}
         plan = Plan(
             "descent",
@@ -157,13 +159,24 @@ def minimize(
 class _State:
     """Where a run is."""
 
-    def __init__(self, problem: LinearProblem, point: Point, goal: Goal, threads: int) -> None:
+    def __init__(
+        self,
+        problem: LinearProblem,
+        point: Point,
+        goal: Goal,
+        threads: int,
+        M: Preconditioner | None = None,
+    ) -> None:
         self.problem, self.point, self.goal, self.threads = problem, point, goal, threads
         self.evaluations = self.products = 0
         self.measured: NewtonStep | None = None
         self.value, self.gradient = self.look(point.vector)
-        self.M = Preconditioner(problem, point, threads, near=False)
-        self.slow = Slow()
+        if M is not None and np.array_equal(M.point.vector, point.vector):
+            M.point, self.M = point, M
+            self.M.uncouple()
+        else:
+            self.M = Preconditioner(problem, point, threads, near=False)
+        self.slow, self._coupled = Slow(), False
         self.near = False
         """Whether the preconditioner lets sides answer to each other"""
         self.approach(self.norm / self.theta)
@@ -213,15 +226,15 @@ class _State:
         return float(np.sqrt(decrement / 2.0)) / (self.scale or 1.0)
 
     def renew(self) -> None:
-        """Take the preconditioner of this point."""
-        self.M = Preconditioner(
-            self.problem,
-            self.point,
-            self.threads,
-            near=self.near,
-            slow=self.slow if self.near else None,
-            earlier=self.M,
-        )
+        """Take the preconditioner of this point, where it is not that already."""
+        if self.M.point is not self.point:
+            self.M = Preconditioner(
+                self.problem, self.point, self.threads, near=False, earlier=self.M
+            )
+            self._coupled = False
+        if self.near and not self._coupled:
+            self.M.couple(self.slow)
+            self._coupled = True
 
     def approach(self, gradient: float) -> None:
         """Note how large the gradient is over ‖Θ‖_B: below ``NEAR`` it is near."""

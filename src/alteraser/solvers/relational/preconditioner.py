@@ -72,17 +72,29 @@ class Preconditioner:
         ``slow``: where slow directions are kept from point to point; None: without them.
         ``earlier``: that of another point of the problem, of which what is the same there is taken.
         """
-        self._problem, self._threads = problem, threads
+        self._problem, self.point, self._threads = problem, point, threads
         self._cells: dict[str, csr_array] = {} if earlier is None else earlier._cells
         self._tables = {
-            table.name: _TableBlocks(problem, point, table.name, threads, near, slow, self._cells)
+            table.name: _TableBlocks(problem, point, table.name, threads, self._cells)
             for table in problem.tables
         }
+        if near:
+            self.couple(slow)
         self._predictions = {
             relation.name: _prediction_curvature(problem, point, relation)
             for relation in problem.relations
             if relation.prediction is not None
         }
+
+    def couple(self, slow: Slow | None) -> None:
+        """Let sides answer to each other, with the blocks that are there; see ``near``."""
+        for table in self._tables.values():
+            table.couple(self._problem, self.point, slow)
+
+    def uncouple(self) -> None:
+        """Every side for itself again."""
+        for table in self._tables.values():
+            table.uncouple()
 
     def __call__(self, gradient: Float64) -> Float64:
         """M⁻¹ of a gradient, given and returned as a vector."""
@@ -122,8 +134,6 @@ class _TableBlocks:
         point: Point,
         name: str,
         threads: int,
-        near: bool,
-        slow: Slow | None,
         cells: dict[str, csr_array],
     ) -> None:
         self._threads, self._width = threads, problem.width
@@ -145,13 +155,22 @@ class _TableBlocks:
             return
         self._factors = _factored(side, padded(other.astype(np.float32)), problem.width, threads)
         self._blocks = blocks(side, None, problem.width, threads)
-        self._end = None if self._walk is None or not near else _alone(problem)
-        if self._end is not None:
-            packed = self._factors[: self._end], self._factors[self._end :]
-            relation = problem.relations[0]
-            self._seats = seats(problem, point, relation, packed, threads)
-            if slow is not None and self._walk is not None:
-                self._slow = slow.at(problem, point, relation, self._walk, self._end, threads)
+
+    def couple(self, problem: LinearProblem, point: Point, slow: Slow | None) -> None:
+        """Let two sides answer to each other, and help slow directions, where there are such."""
+        walk, threads = self._walk, self._threads
+        self._end = None if walk is None or self._diagonal is not None else _alone(problem)
+        if self._end is None or walk is None:
+            return
+        packed = self._factors[: self._end], self._factors[self._end :]
+        relation = problem.relations[0]
+        self._seats = seats(problem, point, relation, packed, threads)
+        if slow is not None:
+            self._slow = slow.at(problem, point, relation, walk, self._end, threads)
+
+    def uncouple(self) -> None:
+        """Back to blocks alone."""
+        self._end = self._slow = None
 
     def solve(self, gradient: Float64) -> Float64:
         """M⁻¹ of it, M being of twice the blocks, through the graph and back."""
