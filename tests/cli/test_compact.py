@@ -65,6 +65,19 @@ def test_our_models(run: Run) -> None:
     assert "rows moved" in words
 
 
+@pytest.mark.parametrize("kind", ["popularity", "item-knn", "ease"])
+def test_what_has_no_random_start_is_made_again_in_any_rows(run: Run, kind: str) -> None:
+    assert run(f"train {{w}}/data.csv --model {kind} --out whole -q")[0] == 0
+    Path("two.csv").write_text("user_id\n7\n8\n")
+    assert run("forget whole two.csv --data {w}/data.csv --out m1 --remaining rest.csv -q")[0] == 0
+    for model, data, words in (("whole", "{w}/data.csv", False), ("m1", "rest.csv", True)):
+        assert answered(run(f"compact {model} --out {model}-small --json"))["replayable"] is True
+        said = " ".join(run(f"compact {model} --out {model}-again")[1].split())
+        assert ("rows moved" in said) is words
+        assert "cannot be replayed" not in said
+        assert answered(run(f"verify {model}-small --data {data} --json"))["class"] == "A"
+
+
 def test_refusals_write_nothing(run: Run) -> None:
     for line, code, message in (
         ("compact {w}/model --out m --out-users-map m", 2, "name the same path twice"),

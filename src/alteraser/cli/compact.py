@@ -16,6 +16,8 @@ from alteraser.errors import InvalidInput
 if TYPE_CHECKING:
     from alteraser.data.ids import IdMap
 
+NOT_REPLAYED = "it cannot be replayed by the trainer, whose random start has all the rows"
+
 OutUsersMap = Annotated[
     Path | None,
     typer.Option(
@@ -96,6 +98,7 @@ def compact(
 
 
 def _compact_ours(screen: Screen, path: Path, out: Path, maps: dict[str, Path | None]) -> int:
+    from alteraser.models.closed_form.model import ExactModel
     from alteraser.verbs.compact import compact as compacted
 
     with screen.phase("read", "reading"):
@@ -108,7 +111,8 @@ def _compact_ours(screen: Screen, path: Path, out: Path, maps: dict[str, Path | 
     ):
         saved = model.save(out)
     document = {"digest": saved.digest, "parent": saved.parent, "kind": saved.kind}
-    return _report(screen, out, original.shape, model.shape, document)
+    counted = isinstance(model, ExactModel) and model.settings.extra is None
+    return _report(screen, out, original.shape, model.shape, document, replayable=counted)
 
 
 def _compact_foreign(
@@ -197,7 +201,10 @@ def _report(
     before: tuple[int, int],
     after: tuple[int, int],
     document: dict[str, Any],
+    *,
+    replayable: bool = False,
 ) -> int:
+    """``replayable``: training has no random start, so that it may be repeated in any rows."""
     gone = before[0] - after[0], before[1] - after[1]
     screen.result(
         {
@@ -207,7 +214,7 @@ def _report(
             "items": after[1],
             "users_removed": gone[0],
             "items_removed": gone[1],
-            "replayable": False,
+            "replayable": replayable,
             "seconds": screen.timing(),
         },
         [
@@ -217,12 +224,18 @@ def _report(
                 f"{after[0]:,} users and {after[1]:,} items; {gone[0]:,} and {gone[1]:,} empty "
                 "ones are gone",
             ),
-            (
-                "note",
-                "rows moved: embeddings and maps that were copied from the old model do not fit "
-                "the new one",
+            *(
+                [
+                    (
+                        "note",
+                        "rows moved: embeddings and maps that were copied from the old model do "
+                        "not fit the new one",
+                    )
+                ]
+                if any(gone)
+                else []
             ),
-            ("note", "it cannot be replayed by the trainer, whose random start has all the rows"),
+            *([] if replayable else [("note", NOT_REPLAYED)]),
         ],
     )
     return 0

@@ -145,7 +145,9 @@ def _translated(error: BaseException) -> AltEraserError:
     if isinstance(error, KeyboardInterrupt):
         return Interrupted(interrupts.MESSAGE)
     if isinstance(error, MemoryError):
-        return ResourceLimit("out of memory: fewer factors, fewer threads, or a larger machine")
+        return ResourceLimit(
+            "out of memory: less data, fewer factors, fewer threads, or a larger machine"
+        )
     if isinstance(error, OSError):
         kind = (
             ResourceLimit
