@@ -80,6 +80,9 @@ def test_over_http(site: Site) -> None:
         "/v1/requests?dry_run=1", json={"users": [person(3)]}, headers=site.headers()
     )
     assert dry.json()["counts"]["values"] > 0
+    everybody = {"users": [person(n) for n in range(several.PEOPLE)]}
+    dry = site.client.post("/v1/requests?dry_run=1", json=everybody, headers=site.headers())
+    assert (dry.status_code, dry.json()["code"]) == (400, "nothing_left")
     added = {"relation": "views", "interactions": [{"user": "x", "item": 3}]}
     taken = site.client.post("/v1/interactions", json=added, headers=site.headers())
     assert (taken.status_code, taken.json()["accepted"]) == (202, 1)

@@ -208,13 +208,14 @@ class Api:
         with self.state.database.reading() as connection:
             waiting = [row.file for row in metrics.waiting(connection)]
         whole = erasing.learned(version.held, added_rows(self.state, version, waiting))
-        counts = erasing.find(whole, [wanted]).counts[0]
+        found = erasing.find(whole, [wanted])
+        erasing.check_left(whole, found.gone)
         now = self.state.clock()
         end = due(now, wanted.regulation, wanted.due)
         return {
             "dry_run": True,
             "kind": wanted.kind,
-            "counts": counts,
+            "counts": found.counts[0],
             "due": written(end),
             "version": version.id,
         }

@@ -11,6 +11,7 @@ from alteraser.service.erasing.interactions import there_already
 from alteraser.service.erasing.questions import (
     FoundInData,
     certify,
+    check_left,
     erase,
     find,
     learned,
@@ -22,6 +23,7 @@ from alteraser.service.erasing.several import going
 __all__ = [
     "FoundInData",
     "certify",
+    "check_left",
     "erase",
     "find",
     "going",

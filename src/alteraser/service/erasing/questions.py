@@ -54,6 +54,13 @@ def people(held: Any) -> pa.Array:
 
 
 @singledispatch
+def check_left(held: Any, gone: Any) -> None:
+    """InvalidInput ``nothing_left`` where no model can be made of ``held`` without what is
+    ``gone``.
+    """
+
+
+@singledispatch
 def erase(
     whole: Any,
     start: Version,

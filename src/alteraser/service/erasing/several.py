@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from alteraser.data.side.deletion import Left
-from alteraser.data.side.given import ITEM, USER
+from alteraser.data.side.given import ITEM, MAIN, USER
 from alteraser.data.side.holding import Addition, HeldSources
 from alteraser.data.side.links import union
 from alteraser.data.side.parts import Lookup, Parts, Places, shared, together
@@ -23,6 +23,7 @@ from alteraser.ledger.asked import Asked
 from alteraser.service.erasing.questions import (
     FoundInData,
     certify,
+    check_left,
     erase,
     find,
     learned,
@@ -116,6 +117,16 @@ def _learned(held: HeldSources, added: Sequence[Addition]) -> HeldSources:
     return held.joined(added)
 
 
+@check_left.register(HeldSources)
+def _some_left(held: HeldSources, gone: Parts) -> None:
+    if gone.masks[MAIN].all():
+        raise InvalidInput(
+            "that would leave no interactions: there would be nothing to be a model of; end the "
+            "service and delete its state instead",
+            code="nothing_left",
+        )
+
+
 @erase.register(HeldSources)
 def _erased(
     whole: HeldSources,
@@ -128,9 +139,8 @@ def _erased(
     watch: Any = None,
 ) -> tuple[Content, dict[str, Any]]:
     assert isinstance(start.held, HeldSources)
+    check_left(whole, gone)
     rest = gone.left(whole.given)
-    if not len(rest.main):
-        raise InvalidInput("nothing would be left to be a model of", code="nothing_left")
     held, given = whole.left(rest), start.held.given
     original: Any = start.model
     model = replace(original, erased=replace(start.model.erased, spare=key))
