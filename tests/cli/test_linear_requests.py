@@ -155,6 +155,20 @@ def test_what_is_not_said_is_asked_for(here: Path, run: Run, line: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "beside", ["--item-features things.csv:area", "--relation friends=friends.csv:user,user", ""]
+)
+@pytest.mark.parametrize("command", ["train nobody.csv --model linear --out x", "tune nobody.csv"])
+def test_data_without_rows_are_what_is_wrong(
+    here: Path, run: Run, command: str, beside: str
+) -> None:
+    write(here, "nobody", "user,thing", [])
+    code, _, err = run(f"{command} --user-column user --item-column thing {beside}")
+    assert code == 2
+    said = "nobody.csv holds no interactions" if beside or "train" in command else "no interactions"
+    assert said in err
+
+
+@pytest.mark.parametrize(
     ("asked", "message"),
     [
         ("--entity area=x --since 2020-01-01", "and a window takes what is in it of everybody"),

@@ -68,8 +68,7 @@ def train(
         settings, source, reading = several(screen, data, reading, given, beside, context)
     else:
         settings, source = _alone(screen, kind, data, reading, given)
-    if not len(source if kind != COMPOSITE else source.main):
-        raise InvalidInput(f"{data} holds no interactions; there is nothing to train on")
+    _check_any(len(source if kind != COMPOSITE else source.main), data)
     with screen.passes("solve", "training", DEFAULT.distance, beyond=True):
         model = verb.train(settings, source, reading=reading, threads=threads)
     with screen.phase("write", f"writing {out}"):
@@ -161,7 +160,7 @@ def several(
 ) -> tuple[LinearSetup, Given, ReadingOptions]:
     """(settings, DATA and what is beside it, how that was read) for kind ``linear``."""
     from alteraser.data.sheet import Sheet
-    from alteraser.data.side.sources import read_given, reading_with
+    from alteraser.data.side.sources import main_links, read_given, reading_with
     from alteraser.models.relational.setup import LinearSetup, RelationSetting
 
     other = next((name for name in given if name not in SETTINGS), None)
@@ -183,9 +182,16 @@ def several(
         settings = LinearSetup(**chosen)
     with screen.phase("read", f"reading {data}"):
         sheet = Sheet.read(data, reading, every_column=bool(sources.contexts))
-        given_data = read_given(sheet, sources)
+        main = main_links(sheet, sources.contexts)
+        _check_any(len(main), data)  # before a file beside them is said to be of nobody
+        given_data = read_given(sheet, sources, main)
         _check_rows(given_data, sources)
         return settings, given_data, reading
+
+
+def _check_any(rows: int, data: Path) -> None:
+    if not rows:
+        raise InvalidInput(f"{data} holds no interactions; there is nothing to train on")
 
 
 def _check_rows(given: Given, sources: Sources) -> None:
