@@ -139,6 +139,7 @@ def test_features_contexts_and_graphs(tmp_path: Path, monkeypatch: pytest.Monkey
     pd.DataFrame({"head": 100 + items, "relation": "by", "tail": 500 + items % 2}).to_csv(
         "kg.csv", index=False
     )
+    pd.DataFrame({"item_id": [9]}).to_csv("arrivals.csv", index=False)
     page = "docs/how-to/features-contexts-graphs.md"
     for heading, count in (("Train", 1), ("Recommend", 3), ("Forget", 4)):
         found = "\n".join(blocks(page, heading, "console"))
