@@ -227,3 +227,27 @@ def test_spark_too(kind: str, method: str, tmp_path: Path) -> None:
         done.seconds,
     )
     never_worse(f"spark {kind}", scene, models, done.model.erased.method, repeatable=True)
+
+
+@pytest.mark.parametrize(
+    ("library", "kind", "adapter", "name", "rated"),
+    [case[:5] for case in CASES if case[1] in ("svd", "mf", "bpr", "lmf")],
+)
+def test_the_very_data_are_not_accused_and_those_of_others_are(
+    library: str, kind: str, adapter: Any, name: str, rated: bool, tmp_path: Path
+) -> None:
+    """Of a third of the users, exchanged among them, and of all users."""
+    scene = chosen()
+    every = np.ones(len(scene.users), bool)
+    path = trained(library, kind, scene, every, 1, tmp_path / "model", name)
+    model = adapter.read(path, options_of(library))
+    assert model.loss.check(model, interactions(scene, rated)).passed
+    rng = np.random.default_rng(0)
+    order = rng.permutation(scene.shape[0])
+    third, rows = order[: scene.shape[0] // 3], np.arange(scene.shape[0])
+    rows[third] = np.roll(third, 1)
+    for exchanged in (rows, order):
+        other = replace(scene, users=exchanged[scene.users])
+        found = model.loss.check(model, interactions(other, rated))
+        print(f"{library} {kind}: " + ", ".join(f"{m.name} {m.value:.2f}" for m in found.measures))
+        assert not found.passed

@@ -214,9 +214,8 @@ class RowSolved:
         from alteraser.adapters.strangers import strange
 
         weights = data.target if isinstance(self.loss, Logistic) else None
-        refused = weights is not None and bool(
-            (weights < 0).any()
-        )  # by name, by the gradient's way
+        # the gradient's way names them
+        refused = weights is not None and bool((weights < 0).any())
         if self.trainer is None or refused:
             return None
         found = strange(factors, data, self.loss, self.trainer, seed=self.seed, threads=threads)
