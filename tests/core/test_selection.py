@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from alteraser.data.ids import IdMap
 from alteraser.data.interactions import Interactions, accounted
-from alteraser.data.selection import Near, Selection, Window, bare, near
+from alteraser.data.selection import UNITS, Near, Selection, Window, bare, near
 from alteraser.errors import InvalidInput, NotFound
 
 Pairs = set[tuple[int, int]]
@@ -189,3 +189,22 @@ def test_strict_is_about_rows_that_match_nothing_at_all() -> None:
     assert under.below is not None
     assert under.below.to_pylist() == [{"user_id": 3, "item_id": 1}]
     assert under.unmatched.num_rows == 0
+
+
+@pytest.mark.parametrize("unit", UNITS)
+@pytest.mark.parametrize("other", UNITS)
+def test_a_number_of_another_unit_is_no_bound(unit: str, other: str) -> None:
+    """It would be before or behind everything, so that all of a history went, or nothing."""
+    when = 1_700_000_000
+    times = np.array([(when + n) * UNITS[unit] for n in range(3)])
+    for name in ("since", "until"):
+        bound = {name: (when + 1) * UNITS[other]}
+        if unit == other:
+            assert Window(**bound).settled(times).mask(times).sum() == (2 if name == "since" else 1)
+            continue
+        words = rf"--{name} \d+: by its size in {other} .* are in {unit}. Write it in {unit}"
+        with pytest.raises(InvalidInput, match=words):
+            Window(**bound).settled(times)
+        Window(**bound).settled(times[:0])  # nothing says a unit
+    assert Window(since=0).settled(times).mask(times).all()
+    assert Window(since=1000, until=2**62 if unit == "ns" else None).settled(times)

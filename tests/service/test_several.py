@@ -508,6 +508,9 @@ def test_what_was_added_and_asked_to_go_is_never_learned(service: Service) -> No
         ("views", {"user": "x", "item": 1, "context": {"place": "home"}}, "views has no contexts"),
         (MAIN, {"user": "x", "item": 1, "session": 3}, "expected user and item, or head and tail"),
         (MAIN, {"user": "x", "item": 1, "timestamp": "soon"}, "ISO 8601 or a whole number"),
+        ("views", {"user": "x", "item": 1, "relation": "by"}, "views is no graph of relations"),
+        ("views", {"user": "x", "item": 1, "head": "y", "tail": 2}, "user and item, or head and"),
+        ("views", {"user": "x", "tail": 2}, "expected user and item, or head and tail"),
         *(
             (
                 name,

@@ -30,6 +30,8 @@ UNITS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 LARGEST = {"s": 10**11, "ms": 10**14, "us": 10**17}
 """A column whose largest number is below this is taken to be of that unit: seconds up to the year
 5138."""
+LATE = 10**8
+"""Seconds from 1970 to 1973: what is less may well be meant in a finer unit"""
 _HOURS = {"h": 1, "d": 24, "w": 7 * 24}
 _SPAN = re.compile(r"(\d+)\s*([hdw]?)")
 _NUMBER = re.compile(r"[+-]?\d+")
@@ -63,7 +65,7 @@ class Age:
         number, letter = _SPAN.fullmatch(self.span.strip()).groups()  # type: ignore[union-attr]
         unit = unit_of(times)
         now = datetime.now(UTC).isoformat(timespec="seconds") if self.as_of == "now" else self.as_of
-        end = int(times.max(initial=0)) if now is None else _ticks(now, unit, "--as-of")
+        end = int(times.max(initial=0)) if now is None else _ticks(now, times, "--as-of")
         assert end is not None
         return end - int(number) * _HOURS[letter or "d"] * 3600 * UNITS[unit]
 
@@ -93,9 +95,11 @@ class Window:
         """The window in whole numbers of the unit that ``times`` are in. Raises InvalidInput for an
         empty one.
         """
-        unit = unit_of(times)
-        end = self.until.ticks(times) if isinstance(self.until, Age) else self.until
-        since, until = _ticks(self.since, unit, "--since"), _ticks(end, unit, "--until")
+        since = _ticks(self.since, times, "--since")
+        if isinstance(self.until, Age):
+            until: int | None = self.until.ticks(times)
+        else:
+            until = _ticks(self.until, times, "--until")
         if since is not None and until is not None and since >= until:
             raise InvalidInput(
                 f"--since {self.since} is not before {self._end(until, times)}: the window holds "
@@ -173,9 +177,21 @@ def moment(value: int | str | None, what: str) -> int | datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _ticks(value: int | str | None, unit: str, what: str) -> int | None:
-    at = moment(value, what)
-    if at is None or isinstance(at, int):
+def _ticks(value: int | str | None, times: Rows, what: str) -> int | None:
+    """A moment in the unit that ``times`` are in. Raises InvalidInput for a number that would be a
+    time after 1973 in another unit: it is before or behind all of them, and a window everything.
+    """
+    at, unit = moment(value, what), unit_of(times)
+    if at is None:
+        return at
+    if isinstance(at, int):
+        own = unit_of(np.array([at], np.int64)) if abs(at) < 2**63 else unit
+        if own != unit and abs(at) >= LATE and np.any(times):
+            raise InvalidInput(
+                f"{what} {at}: by its size in {own} since 1970, where the times of the data are in "
+                f"{unit}. Write it in {unit}, or as a date",
+                code="window",
+            )
         return at
     since_1970 = at - datetime(1970, 1, 1, tzinfo=UTC)
     micro = (since_1970.days * 86_400 + since_1970.seconds) * 10**6 + since_1970.microseconds

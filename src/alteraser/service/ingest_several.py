@@ -40,12 +40,16 @@ def from_rows(
     assert isinstance(held, HeldSources)
     schema = held.columns(relation)
     for place, row in enumerate(rows):
-        if not any(set(ends) <= row.keys() for ends in ENDS) or row.keys() - FIELDS:
+        ends_said = row.keys() & {end for ends in ENDS for end in ends}
+        if ends_said not in map(set, ENDS) or row.keys() - FIELDS:
             raise _invalid(
                 "unknown_field",
                 f"interactions[{place}]: expected user and item, or head and tail, and timestamp, "
                 "value, context, or of a graph relation",
             )
+    told = next((place for place, row in enumerate(rows) if "relation" in row), None)
+    if told is not None and "relation" not in schema.names:
+        raise _invalid("relation", f"interactions[{told}]: {relation} is no graph of relations")
     if relation == MAIN:
         table = _of_data(state, held, rows)
         return _from_data(held, Sheet.read(table, _repeated(state.reading), every_column=True))
