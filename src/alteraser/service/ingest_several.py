@@ -39,25 +39,10 @@ def from_rows(
     held = version.held
     assert isinstance(held, HeldSources)
     schema = held.columns(relation)
-    for place, row in enumerate(rows):
-        ends_said = row.keys() & {end for ends in ENDS for end in ends}
-        if ends_said not in map(set, ENDS) or row.keys() - FIELDS:
-            raise _invalid(
-                "unknown_field",
-                f"interactions[{place}]: expected user and item, or head and tail, and timestamp, "
-                "value, context, or of a graph relation",
-            )
-    told = next((place for place, row in enumerate(rows) if "relation" in row), None)
-    if told is not None and "relation" not in schema.names:
-        raise _invalid("relation", f"interactions[{told}]: {relation} is no graph of relations")
+    _check_fields(relation, schema, rows)
     if relation == MAIN:
         table = _of_data(state, held, rows)
         return _from_data(held, Sheet.read(table, _repeated(state.reading), every_column=True))
-    told = next((place for place, row in enumerate(rows) if "context" in row), None)
-    if told is not None:
-        raise _invalid(
-            "context", f"interactions[{told}]: {relation} has no contexts, which are of {MAIN}"
-        )
     found: dict[str, Any] = {}
     ends = _ends(held, relation, schema)
     for name in schema.names:
@@ -68,6 +53,26 @@ def from_rows(
             found[name] = _unit(held, relation).of_rows(rows, state.clock())
     columns = {name: pa.array(values, schema.field(name).type) for name, values in found.items()}
     return held.addition(relation, pa.table(columns)), 0
+
+
+def _check_fields(relation: str, schema: pa.Schema, rows: list[dict[str, Any]]) -> None:
+    """InvalidInput for rows that lack an end, say one twice, or say what means nothing here."""
+    for place, row in enumerate(rows):
+        ends_said = row.keys() & {end for ends in ENDS for end in ends}
+        if ends_said not in map(set, ENDS) or row.keys() - FIELDS:
+            raise _invalid(
+                "unknown_field",
+                f"interactions[{place}]: expected user and item, or head and tail, and timestamp, "
+                "value, context, or of a graph relation",
+            )
+        if "relation" in row and "relation" not in schema.names:
+            raise _invalid(
+                "relation", f"interactions[{place}]: {relation} is no graph of relations"
+            )
+        if "context" in row and relation != MAIN:
+            raise _invalid(
+                "context", f"interactions[{place}]: {relation} has no contexts, which are of {MAIN}"
+            )
 
 
 def from_file(state: State, version: Version, relation: str, path: Path) -> tuple[Addition, int]:
