@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from scipy.linalg import block_diag
 
 from alteraser.data.interactions import Interactions
 from alteraser.erasers import anchored_rows, filtered
@@ -17,6 +18,7 @@ from alteraser.erasers.filtered import Filtered, forget_filtered
 from alteraser.errors import Interrupted, InvalidInput
 from alteraser.models import Factors, Objective, Problem
 from alteraser.solvers import ConjugateGradient
+from alteraser.solvers.least_residual import least_residual
 from alteraser.solvers.rows.protocol import padded
 
 Array = npt.NDArray[Any]
@@ -225,6 +227,7 @@ def test_where_passes_do_not_help_only_the_rows_of_the_deletion_move() -> None:
 def test_of_passes_and_the_rows_alone_the_one_that_leaves_less_is_kept(
     seed: int, method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(filtered, "least_residual", lambda *_, **__: None)
     case = Case(seed, spread=4.0)
     found, P, Q = case.forget()
     assert (found.method, found.resolved) == (method, False)
@@ -341,3 +344,58 @@ def test_a_row_that_lost_a_little_keeps_its_way_to_the_minimum(
         np.testing.assert_allclose(
             (reached - minimum)[rows], (share[:, None] * way)[rows], rtol=1e-6, atol=1e-9
         )
+
+
+def test_the_step_on_both_sides_is_the_dense_one() -> None:
+    """As many products as there are numbers solve with the Hessian, here by finite differences."""
+    case = Case(3, spread=0.3)
+    rng = np.random.default_rng(0)
+    at = tuple(0.3 * rng.standard_normal((rows, RANK)) for rows in case.rest.shape)
+    gradient = tuple(rng.standard_normal(x.shape) for x in at)
+    alive = np.concatenate(
+        [np.repeat(counts > 0, RANK) for counts in (case.rest.user_counts, case.rest.item_counts)]
+    )
+    sizes = at[0].size
+
+    def slope(theta: Array) -> Array:
+        P, Q = theta[:sizes].reshape(-1, RANK), theta[sizes:].reshape(-1, RANK)
+        return np.concatenate([g.ravel() for g in dense_gradient(case.rest, P, Q)[:2]])
+
+    theta, r = (np.concatenate([x.ravel() for x in pair]) for pair in (at, gradient))
+    H = np.array(
+        [(slope(theta + e) - slope(theta - e)) / 2e-4 for e in 1e-4 * np.eye(theta.size)[alive]]
+    )[:, alive]
+    A = dense_gradient(case.rest, *at)[2:]
+    B = block_diag(*A[0], *A[1])[np.ix_(alive, alive)]
+    before = np.inf
+    for products in (1, 4, 16, 3 * theta.size):
+        step = least_residual(case.after, at, gradient, products=products, threads=1)
+        assert step is not None
+        x = np.concatenate([part.ravel() for part in step])
+        assert not x[~alive].any()
+        left = r[alive] + H @ x[alive]
+        size = float(left @ np.linalg.solve(B, left))
+        assert size <= before * (1 + 1e-6)
+        before = size
+    assert before < 1e-8 * float(r[alive] @ np.linalg.solve(B, r[alive]))
+
+
+def test_it_is_only_taken_where_it_leaves_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never more is left than without it, and in some cases it makes a class."""
+    made = 0
+    for seed in range(6):
+        case = Case(seed, lambda data: np.arange(len(data)) == 7, spread=2.5)
+        found, P, Q = case.forget(tolerance=0.02, max_passes=2)
+        assert found.residual <= at_most(dense_residual(case, P, Q))
+        with monkeypatch.context() as patch:
+            patch.setattr(filtered, "least_residual", lambda *_, **__: None)
+            without = case.forget(tolerance=0.02, max_passes=2)[0]
+        assert found.residual <= without.residual * 1.05 + 1e-9
+        made += found.resolved and not without.resolved
+        with monkeypatch.context() as patch:  # a step that leads away is not taken
+            away = tuple(np.full((rows, RANK), 1e3) for rows in case.rest.shape)
+            patch.setattr(filtered, "least_residual", lambda *_, away=away, **__: away)
+            assert case.forget(tolerance=0.02, max_passes=2)[0].residual == pytest.approx(
+                without.residual, rel=1e-9
+            )
+    assert made > 0

@@ -43,6 +43,7 @@ from alteraser.erasers.anchored_rows import (
 from alteraser.models import Problem
 from alteraser.runtime.interrupt import whole
 from alteraser.runtime.workers import default_threads
+from alteraser.solvers.least_residual import least_residual
 from alteraser.solvers.loop import AGAIN, Decided, End, Move, Phase, Plan, Until, minimize
 from alteraser.solvers.rows.protocol import padded
 from alteraser.solvers.trace import OnPass, PassRecord, Scope
@@ -85,9 +86,14 @@ the deletion alone, what leaves less is kept. On play counts and Frappe, weights
 passes left 0.05 to 0.25 and brought others' lists nearer to the retrain than the rows alone did, or
 1.1 to 4.8 and led away from it, where the rows alone never did."""
 
+PRODUCTS = 4
+"""Of a step on both sides: what passes leave lies in quick directions of many rows, and more would
+go along slow ones, in which training had hardly begun."""
+
 SHARES = (1.0, 0.5, 0.25)
-"""Of what the deletion makes of the trainer's steps, so much is taken in the rows of the deletion:
-the first that does not lead further away than SLACK allows, or the last."""
+"""Of a step on both sides, so much is tried. Of what the deletion makes of the trainer's steps, so
+much is taken in the rows of the deletion: the first that does not lead further away than SLACK
+allows, or the last."""
 
 
 @dataclass(frozen=True)
@@ -190,6 +196,8 @@ def _plan(state: AnchoredRows, tolerance: float, max_passes: int) -> Plan[Anchor
         "thorough": FilteredPasses(tolerance * NEGLIGIBLE, tolerance, max_passes - 1, passes),
         "arrived": LastWord(tolerance, moves=moves),
         "capped": LastWord(tolerance, moves=moves),
+        "both": BothSides(tolerance),
+        "both, capped": BothSides(tolerance),
         "instead": RowsAlone(),
         "instead, capped": RowsAlone(),
     }
@@ -203,9 +211,13 @@ def _plan(state: AnchoredRows, tolerance: float, max_passes: int) -> Plan[Anchor
         ("thorough", "enough"): "arrived",
         ("thorough", "spent"): "capped",
         ("arrived", "there"): End("tolerance"),
-        ("arrived", "doubtful"): "instead",
+        ("arrived", "doubtful"): "both",
+        ("both", "there"): End("tolerance"),
+        ("both", "open"): "instead",
         ("capped", "there"): End("passes"),
-        ("capped", "doubtful"): "instead, capped",
+        ("capped", "doubtful"): "both, capped",
+        ("both, capped", "there"): End("passes"),
+        ("both, capped", "open"): "instead, capped",
         ("instead", "kept"): End("tolerance"),
         ("instead", "taken"): End("rows"),
         ("instead, capped", "kept"): End("passes"),
@@ -311,6 +323,47 @@ class LastWord(Decided):
             return Move(record, "there" if good else "open")
         doubtful = found.residual > max(WORTH, self._tolerance) and not found.stored
         return Move(record, "doubtful" if doubtful else "there")
+
+
+class BothSides(Decided):
+    """Where passes have left too much: the step on both sides that leaves least, if it leaves less.
+
+    Signals: ``there``, that is little enough; ``open``.
+    """
+
+    def __init__(self, tolerance: float) -> None:
+        self._tolerance = tolerance
+
+    def move(self, state: AnchoredRows) -> Move:
+        """A few products and a measurement, or more where the step is too long."""
+        before, gradient = state.found, state.found.gradient
+        if gradient is None or not before.residual < 1.0:
+            return Move(signal="open")
+        here = state.P.copy(), state.Q.copy()
+        step = least_residual(
+            state.after,
+            (here[0][:, : state.rank], here[1][:, : state.rank]),
+            gradient,
+            products=PRODUCTS,
+            threads=state.threads,
+        )
+        if step is None:
+            return Move(signal="open")
+        for share in SHARES:
+            for x, start, way in zip((state.P, state.Q), here, step, strict=True):
+                x[:, : state.rank] = start[:, : state.rank] + share * way
+            state.grams.clear()
+            state.leave_exact()
+            if state.measure(self._tolerance, WORTH).residual < before.residual:
+                break
+        else:
+            state.P[:], state.Q[:] = here
+            state.grams.clear()
+            state.found = before
+            return Move(signal="open")
+        record = PassRecord.of("joint", float("nan"), None, len(here[0]) + len(here[1]))
+        small = state.found.residual <= self._tolerance
+        return Move(record, "there" if small else "open")
 
 
 class RowsAlone(Decided):
