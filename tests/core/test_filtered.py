@@ -381,8 +381,8 @@ def test_the_step_on_both_sides_is_the_dense_one() -> None:
 
 
 def test_it_is_only_taken_where_it_leaves_less(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Never more is left than without it, and in some cases it makes a class."""
-    made = 0
+    """Never more is left than without it, and in some cases a good deal less."""
+    less = 0
     for seed in range(6):
         case = Case(seed, lambda data: np.arange(len(data)) == 7, spread=2.5)
         found, P, Q = case.forget(tolerance=0.02, max_passes=2)
@@ -391,11 +391,11 @@ def test_it_is_only_taken_where_it_leaves_less(monkeypatch: pytest.MonkeyPatch) 
             patch.setattr(filtered, "least_residual", lambda *_, **__: None)
             without = case.forget(tolerance=0.02, max_passes=2)[0]
         assert found.residual <= without.residual * 1.05 + 1e-9
-        made += found.resolved and not without.resolved
+        less += found.residual < 0.8 * without.residual
         with monkeypatch.context() as patch:  # a step that leads away is not taken
             away = tuple(np.full((rows, RANK), 1e3) for rows in case.rest.shape)
             patch.setattr(filtered, "least_residual", lambda *_, away=away, **__: away)
             assert case.forget(tolerance=0.02, max_passes=2)[0].residual == pytest.approx(
                 without.residual, rel=1e-9
             )
-    assert made > 0
+    assert less > 0
