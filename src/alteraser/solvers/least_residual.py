@@ -6,7 +6,6 @@ each product the least ‖r + ½ ∇²L x‖_{B⁻¹} of all steps of that kind,
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,11 @@ def least_residual(
 
     ``gradient`` is half of what is to vanish, (m, d) and (n, d); rows without interactions stay.
     """
-    problem = replace(problem, dtype=np.float64)
-    P, Q = (padded(np.array(x, np.float64)) for x in at)
+    P, Q = (padded(np.array(x, problem.dtype)) for x in at)
     if not Joint.fits(problem, P.shape[1]):
         return None
     m, d = gradient[0].shape
-    joint = Joint(problem, P, Q, np.ones(d), threads)
+    joint = Joint(problem, P, Q, np.ones(d, problem.dtype), threads)
     try:
         joint.settle(move=False)
     except NumericFailure:
