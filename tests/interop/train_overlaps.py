@@ -122,8 +122,8 @@ def lenskit(data: Any, out: str, seed: int, kind: str) -> None:
 
 
 def recbole(data: Any, out: str, seed: int, kind: str) -> None:
-    """BPR or LightGCN. What goes is left out after RecBole has numbered everybody, so rows and
-    starts are the same."""
+    """BPR or LightGCN; ``ENMF-20``: of RecBole's defaults, stopped after 20 epochs. What goes is
+    left out after RecBole has numbered everybody, so rows and starts are the same."""
     import contextlib
     import tempfile
     from pathlib import Path
@@ -132,11 +132,14 @@ def recbole(data: Any, out: str, seed: int, kind: str) -> None:
     from recbole.data import create_dataset, data_preparation
     from recbole.utils import get_model, get_trainer, init_seed
 
-    epochs = 60 if kind == "BPR" else 30
+    kind, _, stop = kind.partition("-")
+    epochs = int(stop or (60 if kind == "BPR" else 30))
     sys.argv = sys.argv[:1]  # RecBole reads it as well
-    settings = {"BPR": {"weight_decay": 1e-4}, "LightGCN": {"n_layers": 2, "reg_weight": 1e-3}}[
-        kind
-    ]
+    chosen = {"embedding_size": 16, "train_batch_size": 512, "learning_rate": 0.01}
+    settings = {"BPR": {"weight_decay": 1e-4}, "LightGCN": {"n_layers": 2, "reg_weight": 1e-3}}
+    mine = {} if stop else chosen | settings[kind]
+    if kind == "ENMF":
+        mine["train_neg_sample_args"] = None
     out = str(Path(out).absolute())
     with tempfile.TemporaryDirectory() as place, contextlib.chdir(place):
         Path("toy").mkdir()
@@ -149,7 +152,6 @@ def recbole(data: Any, out: str, seed: int, kind: str) -> None:
             config_dict={
                 "data_path": "",
                 "checkpoint_dir": "saved",
-                "embedding_size": 16,
                 "epochs": epochs,
                 "use_gpu": False,
                 "seed": seed,
@@ -157,8 +159,6 @@ def recbole(data: Any, out: str, seed: int, kind: str) -> None:
                 "show_progress": False,
                 "eval_step": 0,
                 "stopping_step": 0,
-                "train_batch_size": 512,
-                "learning_rate": 0.01,
                 "load_col": {"inter": ["user_id", "item_id"]},
                 "eval_args": {
                     "split": {"RS": [1.0, 0.0, 0.0]},
@@ -166,7 +166,7 @@ def recbole(data: Any, out: str, seed: int, kind: str) -> None:
                     "group_by": None,
                     "mode": "full",
                 },
-                **settings,
+                **mine,
             },
         )
         init_seed(seed, True)

@@ -36,6 +36,7 @@ from threadpoolctl import threadpool_limits
 
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters._recbole_passes import converge, respond
+from alteraser.adapters.claims import Told, judged
 from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome, Method
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions
@@ -46,6 +47,11 @@ Array = npt.NDArray[Any]
 LEAVES = 0.2
 """Median ‖A x − b‖ / (‖A x‖ + ‖b‖) of rows that Adam left: a few
 hundredths when trained long, a third on other data of the same shape."""
+
+LEAST_SCORE = 0.05
+"""Scores are s = a / (w₀ (1 − a) + a) of the chance a of an interaction: s / (1 − s) are its odds
+over w₀. Below this, or three standard deviations of what they were before training, they tell
+nothing; nor as far from 1."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +247,7 @@ class RecBoleENMF:
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
         """Is the gradient of the rows small against its parts, and do training pairs outrank
-        others?
+        others? Where not, training may have ended early: does it know less than it claims?
         """
         P, Q = (np.asarray(x, np.float64) for x in (foreign.users, foreign.items))
         with threadpool_limits(1):
@@ -268,12 +274,21 @@ class RecBoleENMF:
         scores = Q * self.prediction
         rank, _ = outranked(lambda u, v: np.einsum("id,id->i", P[u], scores[v]), data)
         faults.sort(key=lambda fault: -fault.value)
-        return SelfCheck(
+        fit = SelfCheck(
             (*measures, rank),
             tuple(faults),
             "Look at the id maps, and whether these are the training interactions alone: RecBole "
             "splits what it loads.",
         )
+        d = self.prediction.size
+        began = float(np.sqrt(8 * d / ((d + 1) * (d + P.shape[0]) * (d + Q.shape[0]))))
+        least = min(max(LEAST_SCORE, 3 * began), 0.45)
+
+        def odds(u: Array, v: Array) -> Array:
+            s = np.clip(np.einsum("id,id->i", P[u], scores[v]), least, 1 - least)
+            return np.asarray(np.log(s / (1 - s)))
+
+        return judged(fit, Told.of(odds, data))
 
     ranks = False  # h has its part in a score
     shown = False

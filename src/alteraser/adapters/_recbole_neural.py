@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from alteraser.adapters._ranking import outranked
 from alteraser.adapters._recbole_layers import halves, join
+from alteraser.adapters.claims import Told, judged
 from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome, Method
 from alteraser.adapters.selfcheck import Measure, RowFault, SelfCheck
 from alteraser.data.interactions import Interactions, Removal
@@ -39,6 +40,12 @@ nothing."""
 RIDGE = 0.1
 """λ at least: anchored, it has no slope where forgetting begins, and keeps rows with little data
 from running away."""
+
+UNKEPT = (
+    "whether these are the data: it was saved without the embeddings of an evaluation, and over "
+    "any graph they come out near those of one's items"
+)
+"""Of LightGCN."""
 
 HINT = (
     "Look at the id maps, and whether these are the training interactions alone: RecBole "
@@ -111,7 +118,8 @@ class Neural:
         return f"Σ_D [log(1 + exp(−s_uv)) + {self.negatives} E_j log(1 + exp(s_uj))]{penalty}"
 
     def check(self, foreign: Foreign, data: Interactions, *, threads: int = 0) -> SelfCheck:
-        """Do training pairs outrank others? Of LightGCN also: are the embeddings it kept the
+        """Do training pairs outrank others, or does training, which may have ended early, know as
+        much as it claims? Of LightGCN: are the embeddings it kept the
         propagation over ``data``?
 
         There, ranks alone tell little: propagation over any data draws a user near the items of
@@ -119,15 +127,22 @@ class Neural:
         """
         P, Q = foreign.users, foreign.items
         if self.kind != "lightgcn":
-            rank, faults = outranked(
-                lambda u, v: logits(self.kind, P[u], Q[v], foreign.further), data
-            )
-            return SelfCheck((rank,), faults, HINT)
+
+            def odds(u: Array, v: Array) -> Array:
+                return logits(self.kind, P[u], Q[v], foreign.further)
+
+            rank, faults = outranked(odds, data)
+            return judged(SelfCheck((rank,), faults, HINT), Told.of(odds, data))
         users, items = propagated(data, P, Q, self.layers)
-        rank, faults = outranked(lambda u, v: np.einsum("id,id->i", users[u], items[v]), data)
+
+        def scores(u: Array, v: Array) -> Array:
+            return np.asarray(np.einsum("id,id->i", users[u], items[v]))
+
+        rank, faults = outranked(scores, data)
+        told = Told.of(scores, data)
         kept = foreign.further.get("restore_user_e")
         if kept is None or kept.shape != (users.shape[0] + 1, users.shape[1]):
-            return SelfCheck((rank,), faults, HINT)
+            return replace(judged(SelfCheck((rank,), faults, HINT), told), blind=UNKEPT)
         off = np.linalg.norm(kept[1:] - users, axis=1) / np.maximum(
             np.linalg.norm(users, axis=1), 1e-12
         )
@@ -135,11 +150,9 @@ class Neural:
         meaning = "‖kept ē_u − ē_u‖ / ‖ē_u‖ of the user furthest off, ē propagated over these data"
         measure = Measure("the kept embeddings' distance", worst, KEPT, worst <= KEPT, meaning)
         furthest = [row for row in np.argsort(-off)[:20] if off[row] > KEPT]
-        return SelfCheck(
-            (rank, measure),
-            tuple(RowFault("user", int(row), float(off[row])) for row in furthest),
-            HINT,
-        )
+        rows = tuple(RowFault("user", int(row), float(off[row])) for row in furthest)
+        found = judged(SelfCheck((rank, measure), rows, HINT), told, also=(measure.name,))
+        return replace(found, blind="")  # the distance sees all
 
     @property
     def ranks(self) -> bool:

@@ -144,7 +144,7 @@ class RecBole:
             kind=kind,
             users=tables[0],
             items=tables[1],
-            loss=_loss(kind, settings, users.shape[0], further, pads, path),
+            loss=_loss(kind, settings, users.shape[0], further, pads, path, tree.get("epoch")),
             library="RecBole",
             further=further,
             hyperparameters=settings,
@@ -369,16 +369,22 @@ def _loss(
     further: Mapping[str, Array],
     pads: tuple[Array, ...],
     path: Path,
+    epoch: Any,
 ) -> ForeignLoss:
+    """``epoch``: the last one, from 0 on."""
     decay = float(settings.get("weight_decay") or 0.0)
     if kind == "enmf":
         from alteraser.adapters._recbole_enmf import enmf
 
         return enmf(settings, users, further, pads, path)
     if kind == "bpr":
+        from alteraser.adapters.claims import AdamSteps
         from alteraser.adapters.row_losses import recbole_bpr
 
-        return recbole_bpr(decay)
+        known = settings.get("learner") == "adam" and isinstance(epoch, int)
+        rate = float(settings.get("learning_rate") or 0.0) if known else 0.0
+        batch = max(1, int(settings.get("train_batch_size") or 1))
+        return recbole_bpr(decay, AdamSteps(rate, batch, epoch + 1 if known else 0, decay))
     from alteraser.adapters._recbole_neural import neural
 
     return neural(kind, settings, decay)

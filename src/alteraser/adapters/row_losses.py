@@ -13,7 +13,7 @@ is followed.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from alteraser.errors import InvalidInput
 from alteraser.models.factorization.rowloss import Logistic, Pairwise, Ridge, RowLoss, Squares
 
 if TYPE_CHECKING:
+    from alteraser.adapters.claims import AdamSteps
     from alteraser.adapters.contract import Foreign, ForeignErasing, ForeignOutcome, Method
     from alteraser.adapters.pair_trainer import PairTrainer
     from alteraser.adapters.rating_trainer import RatingTrainer
@@ -62,6 +63,8 @@ RANKED, LEAST, PAIRED = 0.9, 0.4, 10
 """Where the training pairs outrank others by RANKED and more, no user with PAIRED of them is below
 LEAST: implicit's BPR on ML-100K and Frappe, defaults and trained on, had 0.59 to 0.94 for the least
 of them; where one user in a hundred had another's interactions, 0.18 to 0.35."""
+
+LEAST_USER = "least user"
 
 LOOKED_AT = 2000
 """Users whose pairs are looked at one by one, evenly spread."""
@@ -119,6 +122,8 @@ class RowSolved:
     steps."""
     trainer: SampledTrainer | None = None
     """How it was trained, where the container says and we can do the same."""
+    adam: AdamSteps | None = None
+    """Of a loss that is judged by what its scores claim (``claims``)."""
 
     @property
     def formula(self) -> str:
@@ -167,7 +172,25 @@ class RowSolved:
         measures = [fit, *self._gradient_measures(here)]
         clear = here.share <= SHARE and all(measure.passed for measure in measures)
         beside = None if clear or not pairwise else self._beside(factors, data, threads)
-        return beside or self._by_gradient(factors, data, here, measures)
+        found = beside or self._by_gradient(factors, data, here, measures)
+        return found if self.adam is None else self._by_claims(found, factors, data)
+
+    def _by_claims(self, found: SelfCheck, factors: BiasedFactors, data: Interactions) -> SelfCheck:
+        """Of steps that adapt their rates no gradient tells how far they went."""
+        from alteraser.adapters.claims import Told, judged
+
+        assert self.adam is not None
+        if all(measure.name != LEAST_USER for measure in found.measures):
+            found = replace(found, blind="")  # what else is looked at sees less than the claim does
+        rank = factors.layout.rank
+        told = Told.of(
+            factors.scores,
+            data,
+            start=self.adam.start(data, rank),
+            far=self.adam.far(data, rank),
+            seed=self.seed,
+        )
+        return judged(found, told, also=(LEAST_USER,))
 
     def _by_gradient(
         self, factors: BiasedFactors, data: Interactions, here: Slopes, measures: list[Measure]
@@ -491,11 +514,14 @@ def pairwise(loss: Pairwise, trainer: PairTrainer | None) -> RowSolved:
     return RowSolved("BPR", loss, steps=None if trainer is None else trainer.steps, trainer=trainer)
 
 
-def recbole_bpr(weight_decay: float) -> RowSolved:
+def recbole_bpr(weight_decay: float, adam: AdamSteps | None = None) -> RowSolved:
     """RecBole's BPR: one uniform negative a pair that the user never met, mean over batches, Adam's
     weight decay.
     """
-    return RowSolved("BPR", Pairwise(ridge=Ridge.of(weight_decay, scaling="total")))
+    from alteraser.adapters.claims import AdamSteps
+
+    loss = Pairwise(ridge=Ridge.of(weight_decay, scaling="total"))
+    return RowSolved("BPR", loss, adam=adam or AdamSteps())
 
 
 def implicit_lmf(
@@ -591,7 +617,7 @@ def _explained(problem: RowProblem, factors: BiasedFactors, foreign: Foreign) ->
 def _least(factors: BiasedFactors, data: Interactions, seed: int) -> tuple[Measure, int]:
     least, user = least_user(factors, data, seed=seed)
     meaning = "share of their pairs that score above random items, of the user for whom it is least"
-    return Measure("least user", least, LEAST, least >= LEAST, meaning), user
+    return Measure(LEAST_USER, least, LEAST, least >= LEAST, meaning), user
 
 
 def _outranked(problem: RowProblem, factors: BiasedFactors, seed: int) -> Measure:
