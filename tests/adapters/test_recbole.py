@@ -160,6 +160,23 @@ def test_the_training_data_pass_and_mixed_up_users_do_not(name: str) -> None:
         check.require(foreign.path)
 
 
+def test_lightgcn_without_an_evaluation_is_not_accused_and_says_why() -> None:
+    """Its kept embeddings told everything; ranks over the graph of these data tell nothing."""
+    foreign = read("LightGCN")
+    data = training_data(foreign)
+    assert not foreign.loss.check(foreign, data).blind
+    bare = replace(foreign, further={})
+    order = np.random.default_rng(1).permutation(40)
+    wrong = Interactions._assemble(
+        data.users, data.items, order[data.user_rows], data.indices, None, None, None, "refuse"
+    )
+    for given in (data, wrong):
+        found = bare.loss.check(bare, given)
+        assert found.passed
+        assert "whether these are the data" in found.to_document()["does_not_see"]
+    assert not foreign.loss.check(foreign, wrong).passed
+
+
 # ---------------------------------------------------------------- ENMF's loss
 
 
