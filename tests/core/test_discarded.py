@@ -53,6 +53,8 @@ def narrow(name: str, rank: int = 1) -> tuple[LinearProblem, Point]:
 def test_the_form_is_the_hessian_in_a_column_of_nothing(name: str) -> None:
     """And what L gains is that form and a fourth power, to the last digit."""
     problem, point = narrow(name)
+    for h in point.predictions.values():
+        h[-1] = 1.7  # which L does not see as long as the column is zeros, but for its penalty
     axis = np.eye(problem.rank)[-1]
     rows = sum(table.rows for table in problem.tables)
     column = np.random.default_rng(0).normal(size=rows)
