@@ -35,9 +35,10 @@ def person(number: int) -> str:
     return f"person-{number:02d}"
 
 
-def write(folder: Path) -> None:
+def write(folder: Path, *, finer: int = 1) -> None:
     """data.csv, views.csv, kg.csv, users.csv and items.csv; ``cold`` is in users.csv alone, the
-    last two people and things in views.csv alone."""
+    last two people and things in views.csv alone. The times of views are in a ``finer``-th of a
+    second."""
     rng = np.random.default_rng(2)
     likes = (np.arange(PEOPLE + 2)[:, None] + np.arange(THINGS + 2)) % 3 == 0
     some = np.argwhere(rng.random(likes.shape) < np.where(likes, 0.5, 0.15))
@@ -47,7 +48,8 @@ def write(folder: Path) -> None:
         columns = {
             "user_id": [person(u) for u in rows[:, 0]],
             "item_id": rows[:, 1],
-            "timestamp": START + 3_600 * rng.integers(0, 99, len(rows)),
+            "timestamp": (START + 3_600 * rng.integers(0, 99, len(rows)))
+            * (finer if name == "views" else 1),
         }
         if name == "data":
             columns["place"] = [("home", "work", "")[n] for n in rng.integers(0, 3, len(rows))]
@@ -95,10 +97,10 @@ def beside(parts: tuple[str, ...] = WHOLE) -> Beside:
     )
 
 
-def make(parts: tuple[str, ...] = WHOLE, *more: str) -> None:
+def make(parts: tuple[str, ...] = WHOLE, *more: str, finer: int = 1) -> None:
     """Files, ``model`` and ``state`` in this folder."""
     here = Path.cwd()
-    write(here)
+    write(here, finer=finer)
     train(parts, *more)
     create(here / "state", here / "model", here / "data.csv", held(parts), rate=0)
 

@@ -60,12 +60,12 @@ class Age:
         if self.as_of != "now":
             moment(self.as_of, "--as-of")
 
-    def ticks(self, times: Rows) -> int:
-        """In whole numbers of the unit that ``times`` are in."""
+    def ticks(self, times: Rows, whose: str = "the data") -> int:
+        """In whole numbers of the unit that ``times`` are in, which are those of ``whose``."""
         number, letter = _SPAN.fullmatch(self.span.strip()).groups()  # type: ignore[union-attr]
         unit = unit_of(times)
         now = datetime.now(UTC).isoformat(timespec="seconds") if self.as_of == "now" else self.as_of
-        end = int(times.max(initial=0)) if now is None else _ticks(now, times, "--as-of")
+        end = int(times.max(initial=0)) if now is None else _ticks(now, times, "--as-of", whose)
         assert end is not None
         return end - int(number) * _HOURS[letter or "d"] * 3600 * UNITS[unit]
 
@@ -91,15 +91,15 @@ class Window:
             if not isinstance(getattr(self, name), Age):
                 moment(getattr(self, name), f"--{name}")
 
-    def settled(self, times: Rows) -> Window:
-        """The window in whole numbers of the unit that ``times`` are in. Raises InvalidInput for an
-        empty one.
+    def settled(self, times: Rows, whose: str = "the data") -> Window:
+        """The window in whole numbers of the unit that ``times`` are in, which are those of
+        ``whose``. Raises InvalidInput for an empty one.
         """
-        since = _ticks(self.since, times, "--since")
+        since = _ticks(self.since, times, "--since", whose)
         if isinstance(self.until, Age):
-            until: int | None = self.until.ticks(times)
+            until: int | None = self.until.ticks(times, whose)
         else:
-            until = _ticks(self.until, times, "--until")
+            until = _ticks(self.until, times, "--until", whose)
         if since is not None and until is not None and since >= until:
             raise InvalidInput(
                 f"--since {self.since} is not before {self._end(until, times)}: the window holds "
@@ -177,7 +177,7 @@ def moment(value: int | str | None, what: str) -> int | datetime | None:
     return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
-def _ticks(value: int | str | None, times: Rows, what: str) -> int | None:
+def _ticks(value: int | str | None, times: Rows, what: str, whose: str) -> int | None:
     """A moment in the unit that ``times`` are in. Raises InvalidInput for a number that would be a
     time after 1973 in another unit: it is before or behind all of them, and a window everything.
     """
@@ -188,8 +188,8 @@ def _ticks(value: int | str | None, times: Rows, what: str) -> int | None:
         own = unit_of(np.array([at], np.int64)) if abs(at) < 2**63 else unit
         if own != unit and abs(at) >= LATE and np.any(times):
             raise InvalidInput(
-                f"{what} {at}: by its size in {own} since 1970, where the times of the data are in "
-                f"{unit}. Write it in {unit}, or as a date",
+                f"{what} {at}: by its size in {own} since 1970, where the times of {whose} are "
+                f"in {unit}. Write it in {unit}, or as a date",
                 code="window",
             )
         return at
@@ -198,7 +198,7 @@ def _ticks(value: int | str | None, times: Rows, what: str) -> int | None:
     ticks, left = divmod(micro * UNITS[unit], 10**6)
     if left:
         raise InvalidInput(
-            f"{what} {value}: the times of the data are whole {unit}; give one of these"
+            f"{what} {value}: the times of {whose} are whole {unit}; give one of these"
         )
     return ticks
 

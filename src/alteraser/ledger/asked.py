@@ -26,9 +26,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from alteraser.data.ids import as_id_array
 from alteraser.data.selection import Selection, Window
+from alteraser.data.side.given import MAIN
+from alteraser.data.side.windows import settled_in
 from alteraser.errors import InvalidInput, ResourceLimit
 from alteraser.ledger.due import REGULATIONS, moment
 from alteraser.ledger.ids import Id, IdType, id_of
@@ -74,6 +77,17 @@ class Declared:
     """``sessions`` or ``baskets`` and what their ids are; None: they have none"""
     sources: DeclaredSources | None = None
     """Where the model learned from several; None: from interactions alone"""
+
+    def timed(self, source: str | None) -> dict[str, npt.NDArray[Any]]:
+        """By relation, a time that tells the unit of its times; ``source``: of that one alone."""
+        if self.sources is None:
+            known = {} if self.times is None else {MAIN: self.times}
+        elif source is None:
+            known = dict(self.sources.times)
+        else:
+            whole = source.split("/")[0]  # sorts of triples share a column
+            known = {x: at for x, at in self.sources.times.items() if x in (source, whole)}
+        return {name: np.array([at]) for name, at in known.items()}
 
 
 @dataclass(frozen=True)
@@ -178,7 +192,7 @@ def asked(body: Any, declared: Declared) -> Asked:
         raise _invalid("regulation", f"regulation: expected one of {', '.join(REGULATIONS)}")
     held, kept = _hold(body.get("hold", False), declared)
     due = _due(body.get("due"))
-    since, until = _window(body, beside or scope, declared)
+    since, until = _window(body, beside or scope, declared, source)
     of_user, of_some = scope in GROUPS and beside is not None, scope == "attributes"
     return Asked(
         _kind(scope, since, until),
@@ -300,15 +314,17 @@ def _due(given: Any) -> datetime | None:
         raise _invalid("due", cause.message) from None
 
 
-def _window(body: Mapping[str, Any], scope: str, declared: Declared) -> tuple[Any, Any]:
+def _window(
+    body: Mapping[str, Any], scope: str, declared: Declared, source: str | None
+) -> tuple[Any, Any]:
     if "since" not in body and "until" not in body:
         return None, None
     if scope != "user":
         raise _invalid("window", f"since and until go with user, not with {scope}")
-    if declared.times is None:
-        raise _invalid(
-            "no_times", "the interactions here have no times, so a window of them cannot be found"
-        )
+    times = declared.timed(source)
+    if not times:
+        whose = "the interactions here" if source is None else f"the rows of {source}"
+        raise _invalid("no_times", f"{whose} have no times, so a window of them cannot be found")
     since, until = body.get("since"), body.get("until")
     for value in (since, until):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | str)):
@@ -317,7 +333,7 @@ def _window(body: Mapping[str, Any], scope: str, declared: Declared) -> tuple[An
                 "since and until: expected ISO 8601 or a whole number in the data's unit of time",
             )
     try:
-        Window(since, until).settled(np.array([declared.times]))
+        settled_in(Window(since, until), times)
     except InvalidInput as cause:
         raise _invalid("window", cause.message.replace("--", "")) from None
     return since, until

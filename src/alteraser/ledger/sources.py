@@ -28,6 +28,8 @@ class DeclaredSources:
     """Features and contexts whose words are named like entities"""
     attributes: frozenset[str]
     """``table:feature``"""
+    times: Mapping[str, int]
+    """By relation, the largest of its times, which tells their unit; those that have times"""
 
 
 def source_of(body: Mapping[str, Any], scope: str, sources: DeclaredSources | None) -> str | None:

@@ -27,6 +27,7 @@ from alteraser.data.side.given import Given
 from alteraser.data.side.holding import Addition, HeldSources
 from alteraser.data.side.relations import kinds_of_ends
 from alteraser.data.side.sources import Sources, read_given
+from alteraser.data.side.windows import times_of
 from alteraser.engines.store import version as versions_on_disk
 from alteraser.engines.store.changes import StoredChanges
 from alteraser.engines.store.folders import Folders
@@ -359,7 +360,17 @@ def _sources(held: HeldSources) -> DeclaredSources:
         {table: ids.kind for table, ids in given.entities.items()},
         frozenset([*words, *(x for x in plain if plain.count(x) == 1), *given.main.contexts]),
         frozenset(f"{t}:{x.name}" for t, x in columns),
+        _times(held),
     )
+
+
+def _times(held: HeldSources) -> dict[str, int]:
+    """By relation, the largest of its times; 0 where no row of it is left to tell, and new ones may
+    be on the way.
+    """
+    there = {x.group for x in held.given.links if len(x)}
+    found = {x.name: 0 for x in held.sources.relations if x.name not in there}
+    return found | {name: int(np.abs(times).max()) for name, times in times_of(held.given).items()}
 
 
 def _relations(held: HeldSources) -> dict[str, tuple[frozenset[Any], frozenset[Any]]]:

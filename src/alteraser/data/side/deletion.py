@@ -20,6 +20,7 @@ from alteraser.data.side.features import Words
 from alteraser.data.side.given import MAIN, Given
 from alteraser.data.side.named import Named, unknown
 from alteraser.data.side.parts import owner_of
+from alteraser.data.side.windows import settled_in, times_of
 from alteraser.errors import InvalidInput, NotFound
 
 Array = npt.NDArray[Any]
@@ -156,12 +157,20 @@ def _rows(given: Given, named: Named, masks: dict[str, Array]) -> pa.Table:
         raise unknown(named.relation, given)
     selection = named.selection
     matched = np.zeros(selection.table.num_rows, bool)
+    window, windows = selection.window, {}
+    if window is not None:
+        windows = settled_in(window, times_of(given, named.relation))
     for one in filter(named.of, given.links):
         wanted = selection
-        if wanted.window is not None:
+        if window is not None:
             if one.times is None:
-                raise InvalidInput(f"--from {one.name}: it has no times, a window says nothing")
-            wanted = replace(wanted, window=wanted.window.settled(one.times))
+                raise InvalidInput(
+                    f"--from {one.name}: it has no times, a window says nothing; give FORGET, a "
+                    "table of the rows that are to go"
+                )
+            if not len(one):
+                continue
+            wanted = replace(wanted, window=windows[one.group])
         found, hit = wanted.find(
             one.heads.ids, one.tails.ids, one.heads.rows, one.tails.rows, one.times, None
         )

@@ -19,6 +19,7 @@ from alteraser.data.selection import Window
 from alteraser.data.side.features import Words
 from alteraser.data.side.given import ITEM, MAIN, USER, Given
 from alteraser.data.side.links import Links, one_word
+from alteraser.data.side.windows import settled_in, times_of
 from alteraser.errors import InvalidInput
 
 Array = npt.NDArray[Any]
@@ -135,12 +136,17 @@ class Lookup:
             self._gather_keys(found, links, size, wanted)
         return list(found)
 
-    def within(self, places: Sequence[Places], since: Any, until: Any) -> list[Places]:
-        """Those of ``places`` that lie in a window: rows of relations that have times."""
+    def within(
+        self, places: Sequence[Places], since: Any, until: Any, of: str | None = None
+    ) -> list[Places]:
+        """Those of ``places`` that lie in a window: rows of relations that have times, of one name
+        (``of``) or of all.
+        """
         found: list[Places] = []
+        settled = settled_in(Window(since, until), times_of(self.given, of))
         windows: dict[Source, Any] = {
-            x.name: (Window(since, until).settled(x.times), x.times)
-            for x in self.given.links
+            x.name: (settled[x.group], x.times)
+            for x in self.relations(of)
             if x.times is not None and len(x)
         }
         for each in places:

@@ -90,7 +90,7 @@ def places_of(lookup: Lookup, asked: Asked) -> list[Places]:
         return lookup.entities(USER, names, source)
     if asked.kind == "window":
         found = lookup.entities(USER, names, source)
-        return lookup.within(found, asked.since, asked.until)
+        return lookup.within(found, asked.since, asked.until, source)
     if asked.kind == "entities":
         return [lookup.named(table, name) for table, name in names]
     if asked.kind == "attributes":
