@@ -69,8 +69,6 @@ def shown(
             continue  # nobody is listed of a further table
         known = read_attributes(file, table, columns[table], option=f"--{table}-features")
         model = model.with_items(known) if table == "item" else model.with_users(known)
-    if context is not None:
-        model = model.in_context(words_of(context))
     if features is not None:
         settled = {x.column: x.kind for x in model.settings.features.get("user", ())}
         if not settled:
@@ -80,4 +78,5 @@ def shown(
             )
         file = FeatureFile(features, tuple(settled), tuple(settled.items()))
         model = model.of_users(read_attributes(file, "user", columns["user"], option="--features"))
-    return model
+    # last: those before it are in a context on average
+    return model if context is None else model.in_context(words_of(context))
