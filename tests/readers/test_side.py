@@ -58,6 +58,51 @@ def test_whole_numbers_are_codes_where_they_are_few(tmp_path: Path) -> None:
         feature("x", pa.chunked_array([["a"]]), str, "number")
 
 
+@pytest.mark.parametrize(
+    ("cells", "kind"),
+    [
+        (["0.5", "", "12.25"], Numbers),
+        (["1.50", "0.99", "10.00"], Numbers),
+        (["1e-05", "2.5", "-3"], Numbers),
+        ([str(x) for x in range(40)] + [""], Numbers),
+        (["1", "", "2"], Words),
+        (["007", "12.5", "1"], Words),
+        (["1.2.3", "1.5"], Words),
+        (["1.5", "n/a"], Words),
+        (["", ""], Words),
+    ],
+)
+def test_numbers_in_text_are_numbers_also_where_one_is_missing(
+    tmp_path: Path, cells: list[str], kind: type
+) -> None:
+    """Text has no types: neither a cell without a value nor how prices are written makes words of
+    numbers. A type that is there is never guessed at.
+    """
+    path = tmp_path / "items.csv"
+    path.write_text("item_id,x\n" + "".join(f"{i},{x}\n" for i, x in enumerate(cells)))
+    (found,) = read_attributes(FeatureFile(path), "item", "item_id").features
+    assert isinstance(found, kind)
+    assert found.missing.tolist() == [i for i, x in enumerate(cells) if not x]
+    table = pa.table({"item_id": range(len(cells)), "x": cells})
+    (typed,) = read_attributes(FeatureFile(table), "item", "item_id").features
+    assert isinstance(typed, Words)
+
+
+@pytest.mark.parametrize("size", ["1.0", "-0.0", "0.0", "7", "2.5", "-3.0", "1e300", "12.50"])
+def test_a_word_does_not_depend_on_other_rows(tmp_path: Path, size: str) -> None:
+    """Among numbers, beside a missing value, beside a text, and in a list."""
+    found = set()
+    for other in ("2.0", "3.5", "", "x", "2.0|4.0"):
+        path = tmp_path / "items.csv"
+        path.write_text(f"item_id,x\n0,{size}\n1,{other}\n")
+        column = read_attributes(FeatureFile(path, kinds=(("x", "category"),)), "item", "item_id")
+        (said,) = column.features
+        assert isinstance(said, Words)
+        found.add(said.values.ids.ids[int(said.values.rows[0])].as_py())
+        assert said.holders(size).tolist() == [0]
+    assert len(found) == 1
+
+
 @given(st.lists(st.lists(st.sampled_from("abcd"), max_size=4), min_size=1, max_size=6))
 def test_taking_rows_of_words_is_taking_rows_of_their_matrix(lists: list[list[str]]) -> None:
     whole = words("x", pa.chunked_array([lists], pa.list_(pa.string())))

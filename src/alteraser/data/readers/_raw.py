@@ -40,6 +40,9 @@ class Raw:
     name: str = field(kw_only=True)
     """The file, for messages."""
 
+    untyped: frozenset[str] = frozenset()
+    """Columns of text that says no types, and that are not numbers as they would be written."""
+
     guess: str = ""
     """What text that names none of the id columns looks like: ``netflix``, ``adjacency``,
     ``rows``."""

@@ -124,17 +124,21 @@ def _without_space(column: pa.ChunkedArray, dialect: Dialect, i: int) -> pa.Chun
 
 def finish(raw: Raw, wanted: WantedColumns) -> Raw:
     """Text as numbers where nothing is lost, by all of a column."""
-    arrays, fields = [], []
+    arrays, fields, untyped = [], [], set()
     for column, known in zip(raw.table.columns, raw.table.schema, strict=True):
         notes = dict(known.metadata or {})
         if not pa.types.is_string(known.type):  # in the name of a folder, not in the text
             arrays.append(column)
             fields.append(known)
             continue
-        array, style = typed(column, fractions=notes.pop(_TOKEN, None) is None)
+        fractions = notes.pop(_TOKEN, None) is None
+        array, style = typed(column, fractions=fractions)
+        if fractions and pa.types.is_string(array.type):
+            untyped.add(known.name)
         arrays.append(array)
         fields.append(pa.field(known.name, array.type, metadata=notes | style or None))
-    result = replace(raw, table=pa.Table.from_arrays(arrays, schema=pa.schema(fields)))
+    table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+    result = replace(raw, table=table, untyped=frozenset(untyped))
     ids = [name for name in wanted.hints.ids if result.table.column_names.count(name) == 1]
     if len(ids) == 2 and all(
         pa.types.is_string(result.table.schema.field(name).type) for name in ids

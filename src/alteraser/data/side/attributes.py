@@ -21,7 +21,7 @@ from alteraser.data.readers import (
     read_raw,
 )
 from alteraser.data.side.digests import digest
-from alteraser.data.side.features import Feature, feature
+from alteraser.data.side.features import Feature, feature, kind_of_text
 from alteraser.data.side.spec import FeatureFile, Kind
 from alteraser.errors import InvalidInput
 
@@ -150,6 +150,8 @@ def read_attributes(
         column,
         "one row an entity; several words of one are a list, or text with | between them",
     )
+    for name in raw.untyped.intersection(names):
+        known.setdefault(name, kind_of_text(raw.table[name]))
     found = (feature(x, raw.table[x], raw.where, known.get(x)) for x in names)
     return Attributes(table, entities, tuple(found), raw.name)
 

@@ -20,6 +20,12 @@ Array = npt.NDArray[Any]
 
 FEW = 32
 """Whole numbers of at most so many values are taken for codes of a category"""
+NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?$"
+"""What reads as a number; 007 is a code"""
+WHOLE = r"^-?(0)\.0$|^(-?[1-9][0-9]*)\.0$", r"\1\2"
+"""A whole number that is written as a fraction, and as it is"""
+EXACT = 2.0**53
+"""Up to where floats hold every whole number"""
 NONE = np.empty(0, np.int64)
 BETWEEN = "|"
 """Between the words of one entity in text"""
@@ -62,12 +68,16 @@ class Words:
 
     def without_word(self, word: str) -> Words:
         """The same without one word; as it is where it has no such word."""
-        return self._kept(self.values.rows != self.values.ids.rows_of([word])[0])
+        return self._kept(self.values.rows != self.row(word))
 
     def holders(self, word: str) -> Array:
         """Rows that have a word, each once."""
         of = np.repeat(np.arange(self.rows), np.diff(self.indptr))
-        return np.unique(of[self.values.rows == self.values.ids.rows_of([word])[0]])
+        return np.unique(of[self.values.rows == self.row(word)])
+
+    def row(self, word: str) -> int:
+        """Which of ``values.ids`` a word is; −1 for none."""
+        return row_of(self.values.ids, word)
 
     @property
     def entries(self) -> tuple[Array, Array]:
@@ -229,6 +239,25 @@ def kind_of(column: pa.ChunkedArray, name: str, where: Where) -> Kind:
     raise InvalidInput(said)
 
 
+def kind_of_text(column: pa.ChunkedArray) -> Kind:
+    """What a column is of text that says no types: numbers where all that is there reads as such,
+    but for whole ones that are few, as in ``kind_of``.
+
+    >>> [kind_of_text(pa.chunked_array([x])) for x in (["0.50", ""], ["7", ""], ["007"], ["a"])]
+    ['number', 'category', 'category', 'category']
+    """
+    there = column.filter(pc.greater(pc.utf8_length(column), 0))
+    if not len(there) or not pc.all(pc.match_substring_regex(there, NUMBER)).as_py():
+        return "category"
+    whole = pc.all(pc.match_substring_regex(there, r"^-?[0-9]+$")).as_py()
+    return "category" if whole and pc.count_distinct(there).as_py() <= FEW else "number"
+
+
+def row_of(ids: IdMap, word: str) -> int:
+    """The row of a word, however its number is written; −1 for none."""
+    return int(ids.rows_of([_text(pa.array([word])).to_pylist()[0]])[0])
+
+
 def words(name: str, column: pa.ChunkedArray) -> Words:
     """Words as they are, or between ``|``, or in lists; empty ones and NaN are none. A word that an
     entity has twice counts once.
@@ -265,10 +294,13 @@ def _nothing_for_nan(array: pa.Array) -> pa.Array:
 
 
 def _text(array: pa.Array) -> pa.Array:
+    """Words as text. A number is one word however it is written, so that no word depends on what
+    stands in other rows: in text 3.0 is a number where all are, and text where one is not.
+    """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    if pa.types.is_floating(array.type):  # 3.0 is the word 3
-        whole = pc.equal(pc.floor(array), array)
-        if pc.all(whole, min_count=0).as_py():
-            array = array.cast(pa.int64())
-    return array.cast(pa.string())
+    if not pa.types.is_floating(array.type):
+        return pc.replace_substring_regex(array.cast(pa.string()), *WHOLE)
+    whole = pc.and_(pc.equal(pc.floor(array), array), pc.less(pc.abs(array), EXACT))
+    numbers = pc.if_else(whole, array, pa.scalar(0, array.type)).cast(pa.int64())
+    return pc.if_else(whole, numbers.cast(pa.string()), array.cast(pa.string()))

@@ -174,8 +174,7 @@ class Lookup:
                 f"{table} is a number, which has no words; name the attribute {owner}:{feature}",
                 code="no_words",
             )
-        row = words.values.ids.rows_of([str(name)])[0]
-        return {(owner, feature): np.flatnonzero(words.values.rows == row)}
+        return {(owner, feature): np.flatnonzero(words.values.rows == words.row(str(name)))}
 
     def values(self, table: str, feature: str, ids: Sequence[Any] | None) -> list[Places]:
         """What is known by a feature, of each of ``ids`` or, as one, of everybody."""

@@ -18,6 +18,7 @@ from alteraser.data.deletion import Deletion
 from alteraser.data.ids import IdMap
 from alteraser.data.side.attributes import Attributes
 from alteraser.data.side.deletion import GivenDeletion
+from alteraser.data.side.features import row_of
 from alteraser.data.side.given import ITEM, MAIN, USER, Given
 from alteraser.errors import InvalidInput, NotFound
 from alteraser.models.factorization.factors import Factors
@@ -116,7 +117,7 @@ class CompositeModel(LinearModel):
                     f"--context {name}={word}: the model tells nothing of {name}; it was trained "
                     + (f"with the contexts {names}" if names else "without contexts")
                 )
-            row = int(block.ids.rows_of([word], f"context {name}")[0])
+            row = row_of(block.ids, word)
             if row < 0:
                 known = block.ids.ids.to_pylist()
                 shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
