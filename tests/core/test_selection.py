@@ -208,3 +208,23 @@ def test_a_number_of_another_unit_is_no_bound(unit: str, other: str) -> None:
         Window(**bound).settled(times[:0])  # nothing says a unit
     assert Window(since=0).settled(times).mask(times).all()
     assert Window(since=1000, until=2**62 if unit == "ns" else None).settled(times)
+
+
+@pytest.mark.parametrize(
+    ("asked", "of"),
+    [
+        (["ann", ""], {"whole_users": True}),
+        (["", "tea"], {"whole_items": True}),
+        ([("ann", "")], {}),
+        (pa.table({"user_id": ["", "ann"]}), {"whole_users": True}),
+        (pa.table({"user_id": ["ann"], "item_id": [""]}), {}),
+    ],
+)
+def test_an_empty_id_is_none(asked: object, of: dict[str, bool]) -> None:
+    with pytest.raises(InvalidInput, match=r"entry \d is empty; every id must be given"):
+        Selection.of(asked, **of)
+
+
+def test_an_empty_user_is_none() -> None:
+    with pytest.raises(InvalidInput, match="--user: entry 0 is empty"):
+        Selection(window=Window("2026-01-01")).of_users([""])

@@ -92,6 +92,18 @@ REFUSED = [
     Refused("two scopes", {"users": [1], "items": [2]}, 400, 2, "scope_ambiguous"),
     Refused("an empty list of users", {"users": []}, 400, 2, "scope_empty"),
     Refused("an empty list of pairs", {"pairs": []}, 400, 2, "scope_empty"),
+    *[
+        Refused(f"an empty id: {body}", body, 400, 2, "id_empty", state="text")
+        for body in (
+            {"users": [""]},
+            {"users": ["ann", ""]},
+            {"items": [""]},
+            {"pairs": [["", "item-1"]]},
+            {"pairs": [["ann", ""]]},
+            {"users": ["ann"], "hold": [["ann", ""]]},
+        )
+    ],
+    Refused("an empty text for a number", {"users": [""]}, 400, 2, "id_type"),
     Refused("a star for a number", {"users": ["*"]}, 400, 2, "id_type"),
     Refused("a star for a text", {"users": ["*"]}, 400, 2, "wildcard", state="text"),
     Refused("a star in a pair", {"pairs": [["ann", "*"]]}, 400, 2, "wildcard", state="text"),

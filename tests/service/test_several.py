@@ -276,6 +276,34 @@ def test_bad_requests_are_refused(code: str, service: Service) -> None:
     assert words in refused.value.message
 
 
+def emptied(body: Any, *, ids: bool = False) -> Iterator[Any]:
+    """``body`` with one of its ids empty, for each of them that is text."""
+    if isinstance(body, dict):
+        for name, value in body.items():
+            mine = name in ("users", "items", "pairs", "user", "id") or ids
+            if name not in ("from", "since", "until", "attributes", "table"):
+                yield from ({**body, name: each} for each in emptied(value, ids=mine))
+    elif isinstance(body, list):
+        for place, value in enumerate(body):
+            for each in emptied(value, ids=ids):
+                yield [*body[:place], each, *body[place + 1 :]]
+    elif ids and isinstance(body, str):
+        yield ""
+
+
+@pytest.mark.parametrize("case", list(RESTS))
+def test_an_empty_id_is_refused_wherever_one_may_stand(case: str, service: Service) -> None:
+    """It would find nothing, and be answered as something done."""
+    for body in emptied(RESTS[case][0]):
+        with pytest.raises(InvalidInput, match="the id is empty") as refused:
+            service.send(body)
+        assert refused.value.details["code"] == "id_empty"
+
+
+def test_there_are_empty_ids_to_refuse() -> None:
+    assert len([each for body, _ in RESTS.values() for each in emptied(body)]) > 10
+
+
 def test_a_number_has_no_words(service: Service) -> None:
     with pytest.raises(InvalidInput, match="no such table"):
         service.send({"entity": {"table": "age", "id": "20"}})

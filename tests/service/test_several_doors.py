@@ -122,12 +122,36 @@ def test_contexts_that_are_none(site: Site, path: str, code: str, status: int) -
         ({"features": {"age": 3}, "among": []}, "among"),
         ({"features": {"age": 3}, "among": [1.5]}, "among"),
         ({"features": {"age": 3}, "among": ["x"]}, "among"),
+        ({"features": {"age": 3}, "among": [""]}, "among"),
         ({"user": True}, "user"),
+        ({"user": ""}, "user"),
     ],
 )
 def test_features_that_are_none(site: Site, body: Any, code: str) -> None:
     found = site.client.post("/v1/recommendations", json=body, headers=site.headers())
     assert (found.status_code, found.json()["code"]) == (400, code)
+
+
+def test_an_empty_id_is_refused_at_every_door(made: Path, tmp_path: Path) -> None:
+    """Not looked for and not found: it stands where somebody was meant."""
+    shutil.copytree(made / "state-text", tmp_path / "state")
+    opened = Service(tmp_path / "state")
+    rows = [{"user": "", "item": "item-1"}, {"user": "ann", "item": ""}]
+    bodies: list[tuple[str, Any]] = [
+        ("/v1/requests?dry_run=1", {"users": [""]}),
+        ("/v1/requests", {"pairs": [["ann", ""]]}),
+        *[("/v1/interactions", {"interactions": [row]}) for row in rows],
+    ]
+    with running(opened) as site:
+        for path, body in bodies:
+            headers = site.headers() | {"Idempotency-Key": "x"}
+            found = site.client.post(path, json=body, headers=headers)
+            assert (found.status_code, found.json()["code"]) == (400, "id_empty"), (path, body)
+        for path in ("/v1/recommendations/", "/v1/recommendations/?k=3"):
+            found = site.get(path)
+            assert (found.status_code, found.json()["code"]) == (400, "id_empty"), path
+        assert site.taken == 0
+    opened.close()
 
 
 def test_contexts_and_features_mean_nothing_to_other_kinds(made: Path, tmp_path: Path) -> None:

@@ -244,7 +244,7 @@ class Wanted:
 
         Raises InvalidInput for parts that contradict each other, and what reading raises.
         """
-        from alteraser.data.ids import as_id_array
+        from alteraser.data.ids import named_ids
         from alteraser.data.selection import Selection, Window
 
         groups, kind = self.groups, "session" if reading.grouping is None else reading.grouping.name
@@ -268,7 +268,7 @@ class Wanted:
             named = (
                 None
                 if groups is None
-                else as_id_array(list(dict.fromkeys(groups[1])), f"--{groups[0]}")
+                else named_ids(list(dict.fromkeys(groups[1])), f"--{groups[0]}")
             )
             found = Selection(window=window, groups=named, group_name=kind)
         else:

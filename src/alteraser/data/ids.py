@@ -261,6 +261,21 @@ def convert_ids(values: pa.Array, kind: IdKind, what: str = "ids") -> pa.Array:
         raise InvalidInput(f"{what}: {cause}; the ids here are 64-bit integers") from cause
 
 
+def named_ids(values: Any, what: str) -> pa.Array:
+    """``as_id_array`` of what somebody asks for by name. Raises InvalidInput also for an empty id:
+    no data are read with one, so it names nothing, and stands where an id was meant.
+
+    >>> named_ids(["ann", ""], "--user")
+    Traceback (most recent call last):
+    alteraser.errors.InvalidInput: --user: entry 1 is empty; every id must be given
+    """
+    ids = as_id_array(values, what)
+    empty = -1 if pa.types.is_integer(ids.type) else pc.index(ids, "").as_py()
+    if empty >= 0:
+        raise InvalidInput(f"{what}: entry {empty} is empty; every id must be given")
+    return ids
+
+
 def encoded(values: Any, what: str = "ids") -> tuple[Rows, pa.Array]:
     """Codes and the distinct ids they stand for; uses the dictionary where the column has one."""
     if isinstance(values, pa.ChunkedArray | pa.Array) and pa.types.is_dictionary(values.type):

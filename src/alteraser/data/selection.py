@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.data.ids import IdMap, as_id_array, convert_ids
+from alteraser.data.ids import IdMap, convert_ids, named_ids
 from alteraser.errors import InvalidInput
 
 Rows = npt.NDArray[np.int64]
@@ -285,7 +285,7 @@ class Selection:
             ["user_id"] if whole_users else ["item_id"] if whole_items else ["user_id", "item_id"]
         )
         table = _table(forget, needed)
-        columns = {name: as_id_array(table[name], name) for name in needed}
+        columns = {name: named_ids(table[name], name) for name in needed}
         return cls(columns.get("user_id"), columns.get("item_id"), window)
 
     @property
@@ -326,7 +326,7 @@ class Selection:
             raise InvalidInput(
                 "--user contradicts a FORGET with a user column: leave one of them out"
             )
-        named = as_id_array(list(dict.fromkeys(users)), "--user")
+        named = named_ids(list(dict.fromkeys(users)), "--user")
         if self.items is None and self.groups is None:
             return replace(self, users=named)
         if self.groups is not None:
@@ -542,7 +542,7 @@ def near_rows(table: pa.Table, users: IdMap, items: IdMap) -> tuple[Near, ...]:
     answers: tuple[Near, ...] = ()
     for side, ids in (("user_id", users), ("item_id", items)):
         if side in table.column_names and table.num_rows:
-            asked = as_id_array(table[side], side).unique()
+            asked = named_ids(table[side], side).unique()
             if ids.kind == "int64" and pa.types.is_string(asked.type):
                 answers += near(asked.to_pylist(), ids, side)
                 continue
@@ -559,7 +559,7 @@ def _table(forget: Any, needed: list[str]) -> pa.Table:
     elif hasattr(forget, "__arrow_c_stream__"):
         table = pa.table(forget)
     elif len(needed) == 1:
-        table = pa.table({needed[0]: as_id_array(list(forget), needed[0])})
+        table = pa.table({needed[0]: named_ids(list(forget), needed[0])})
     else:
         table = pairs_table(forget)
     for name in needed:
@@ -578,7 +578,7 @@ def pairs_table(pairs: Iterable[tuple[Any, Any]]) -> pa.Table:
         raise InvalidInput("expected (user, item) pairs")
     return pa.table(
         {
-            "user_id": as_id_array([u for u, _ in pairs], "user_id"),
-            "item_id": as_id_array([v for _, v in pairs], "item_id"),
+            "user_id": named_ids([u for u, _ in pairs], "user_id"),
+            "item_id": named_ids([v for _, v in pairs], "item_id"),
         }
     )

@@ -25,6 +25,8 @@ def id_of(value: Any, kind: IdType, where: str) -> Id:
         if not -(2**63) <= value < 2**63:
             raise _invalid("number_range", f"{where}: an id beyond 64 bits")
         return value
+    if not value:
+        raise _invalid("id_empty", f"{where}: the id is empty; leave it out, or write the whole id")
     if value == "*":
         raise _invalid("wildcard", f"{where}: '*' is no id; there is no way to name all")
     try:

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from sqlalchemy import Connection, select
 
-from alteraser.data.ids import as_id_array, convert_ids
+from alteraser.data.ids import convert_ids, named_ids
 from alteraser.data.side.attributes import Attributes, read_attributes
 from alteraser.data.side.given import ITEM, USER
 from alteraser.data.side.holding import HeldSources
@@ -127,7 +127,7 @@ def _among(
     """
     model = version.model
     try:
-        ids = convert_ids(as_id_array(list(among), "among"), model.items.kind, "among")
+        ids = convert_ids(named_ids(list(among), "among"), model.items.kind, "among")
     except InvalidInput as cause:
         raise InvalidInput(cause.message, code="among") from cause
     wanted = set(ids.to_pylist())
@@ -169,7 +169,7 @@ def _whose(body: dict[str, Any]) -> dict[str, Any]:
     """For a user, or for somebody with features."""
     if "user" in body:
         if not _is_id(body["user"]):
-            raise InvalidInput("user: expected an id", code="user")
+            raise InvalidInput("user: expected an id, and no empty one", code="user")
         return {"user": str(body["user"])}
     features = body["features"]
     if not isinstance(features, dict) or not features:
@@ -181,12 +181,12 @@ def _chosen(body: dict[str, Any]) -> list[Any] | None:
     """Items to choose among."""
     among = body.get("among")
     if "among" in body and not (among and isinstance(among, list) and all(map(_is_id, among))):
-        raise InvalidInput("among: expected ids of items, one at least", code="among")
+        raise InvalidInput("among: expected ids of items, one at least, none empty", code="among")
     return among
 
 
 def _is_id(value: Any) -> bool:
-    return isinstance(value, int | str) and not isinstance(value, bool)
+    return isinstance(value, int | str) and not isinstance(value, bool) and value != ""
 
 
 def described(model: Any, features: Mapping[str, Any]) -> Attributes:
@@ -340,6 +340,8 @@ class Serving:
         return look.version == self._served.version.id and self._served.takes < QUICK
 
     def _named(self, user: str) -> int | str | None:
+        if not user:
+            raise InvalidInput("user: the id is empty; write whose list it is", code="id_empty")
         if self._served.version.model.users.kind != "int64":
             return user
         return int(user) if INTEGER.fullmatch(user) and -(2**63) <= int(user) < 2**63 else None

@@ -251,9 +251,9 @@ def compare(
     user_rows, other_users = _common(model.users, other.users)
     item_rows, other_items = _common(model.items, other.items)
     if users is not None:
-        from alteraser.data.ids import as_id_array, convert_ids
+        from alteraser.data.ids import convert_ids, named_ids
 
-        picked = convert_ids(as_id_array(users, "users"), model.users.kind, "users")
+        picked = convert_ids(named_ids(users, "users"), model.users.kind, "users")
         chosen = np.isin(user_rows, model.users.rows_of(picked))
         list_rows, other_rows = user_rows[chosen], other_users[chosen]
     else:

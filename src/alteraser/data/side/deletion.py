@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.data.deletion import Deletion
-from alteraser.data.ids import as_id_array
+from alteraser.data.ids import named_ids
 from alteraser.data.interactions import Removal
 from alteraser.data.selection import Selection
 from alteraser.data.side.features import Words
@@ -192,7 +192,7 @@ def _entity(given: Given, masks: dict[str, Array], table: str, name: str) -> tup
     """Take an entity out of the relations, or a word out of a feature or a context."""
     tables = given.entities.keys() | given.attributes.keys()
     if table in tables:
-        found, ids = False, as_id_array([name], f"--entity {table}")
+        found, ids = False, named_ids([name], f"--entity {table}")
         for one in given.links:
             holding = one.holding(table, ids)
             masks[one.name] &= ~holding
@@ -231,7 +231,7 @@ def _attribute(given: Given, table: str, feature: str, of: tuple[Any, ...] | Non
             f"--attributes {table}:{feature}: nothing is known of a {table}; there are "
             f"{', '.join(given.attributes) or 'no features'}"
         )
-    ids = None if of is None else as_id_array(list(of), f"--attributes {table}")
+    ids = None if of is None else named_ids(list(of), f"--attributes {table}")
     return given.without_values(table, feature, ids)
 
 

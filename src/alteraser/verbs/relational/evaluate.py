@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.data.ids import Coded, IdMap, as_id_array, convert_ids
+from alteraser.data.ids import Coded, IdMap, convert_ids, named_ids
 from alteraser.data.interactions import Interactions
 from alteraser.data.side.given import MAIN, USER
 from alteraser.data.side.links import Links, joined, one_word
@@ -74,7 +74,7 @@ def evaluate_in_contexts(
     rows, seen = test.heads.within(model.users, "user_id"), _contexts_known(model, test)
     chosen = (rows >= 0) & seen
     if users is not None:
-        ids = convert_ids(as_id_array(users, "users"), model.users.kind, "users")
+        ids = convert_ids(named_ids(users, "users"), model.users.kind, "users")
         chosen &= np.isin(rows, model.users.rows_of(ids, "users"))
     others = 0
     if among is not None:
