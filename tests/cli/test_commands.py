@@ -55,7 +55,7 @@ def test_forget_answers_with_the_contract_and_keeps_every_column(run: Run, world
     document = json.loads(out)
     assert code == 0
     assert set(document) >= CONTRACT
-    assert set(document["seconds"]) == {"read", "solve", "write", "total"}
+    assert set(document["seconds"]) == {"read", "solve", "write", "other", "total"}
     assert document["interactions_forgotten"] == 30
     assert document["converged"]
     assert document["residual"] <= 1e-3

@@ -66,7 +66,10 @@ def test_forget_answers_with_the_contract(run: Run, here: Path) -> None:
     document = json.loads(out)
     assert code == 0
     assert set(document) >= CONTRACT
-    assert set(document["seconds"]) == {"read", "check", "solve", "write", "total"}
+    seconds = document["seconds"]
+    parts = {"read", "check", "solve", "compare", "write", "other"}
+    assert set(seconds) == {*parts, "total"}
+    assert sum(seconds[part] for part in parts) == pytest.approx(seconds["total"])
     assert (document["format"], document["kind"]) == ("implicit", "als")
     assert (document["interactions_forgotten"], document["interactions_unmatched"]) == (1, 1)
     assert document["unmatched"] == [{"user_id": 3, "item_id": 24}]

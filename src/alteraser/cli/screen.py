@@ -57,7 +57,11 @@ class Screen:
     page: Path | None = None
     """Where the answer is written as a page as well"""
     seconds: dict[str, float] = field(default_factory=dict)
-    _began: float = field(default_factory=time.perf_counter)
+    clock: Callable[[], float] = time.perf_counter
+    _began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
 
     @property
     def stderr(self) -> Console:
@@ -81,17 +85,26 @@ class Screen:
         """
         from rich.text import Text
 
-        began = time.perf_counter()
         console = self.stderr
-        try:
+        with self._timed(name):
             if console.is_terminal and not self.quiet:
                 with console.status(Text(printable(label))):
                     yield
             else:
                 with self._beating(Pulse(label, self.warn)):
                     yield
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        """Add to ``seconds[name]`` what it takes, without what is timed within it: a moment belongs
+        to one part.
+        """
+        began, before = self.clock(), sum(self.seconds.values())
+        try:
+            yield
         finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
+            within = sum(self.seconds.values()) - before
+            self.seconds[name] = self.seconds.get(name, 0.0) + self.clock() - began - within
 
     @contextmanager
     def passes(
@@ -107,7 +120,7 @@ class Screen:
 
         from alteraser.cli.pace import Pace, PaceColumn, said
 
-        began = time.perf_counter()
+        began = self.clock()
         pace, pulse = Pace(tolerance, beyond=beyond), Pulse(label, self.warn)
         shown = self.stderr.is_terminal and not self.quiet
 
@@ -115,7 +128,7 @@ class Screen:
             if event.name == "pass":
                 residual, words = event.values["residual"], said(event)
                 known = residual if isinstance(residual, float) else None
-                pace.record(known, time.perf_counter() - began)
+                pace.record(known, self.clock() - began)
                 pulse.said = ", ".join(filter(None, words.values()))
                 bar.update(task, **words)
 
@@ -128,10 +141,9 @@ class Screen:
             transient=True,
             disable=not shown,
         )
-        with bar, self._listening(draw), self._beating(pulse):
+        with self._timed(name), bar, self._listening(draw), self._beating(pulse):
             task = bar.add_task(label, total=1.0, what="", left="")
             yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     @contextmanager
     def steps(self, name: str, label: str) -> Iterator[None]:
@@ -146,7 +158,6 @@ class Screen:
             TimeRemainingColumn,
         )
 
-        began = time.perf_counter()
         shown, pulse = self.stderr.is_terminal and not self.quiet, Pulse(label, self.warn)
 
         def draw(event: events.Event) -> None:
@@ -167,10 +178,9 @@ class Screen:
             transient=True,
             disable=not shown,
         )
-        with bar, self._listening(draw), self._beating(pulse):
+        with self._timed(name), bar, self._listening(draw), self._beating(pulse):
             task = bar.add_task(label, total=1.0, what="")
             yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - began
 
     def _listening(self, draw: Callable[[events.Event], None]) -> AbstractContextManager[None]:
         return nullcontext() if self.quiet else events.listening(draw)
@@ -180,10 +190,13 @@ class Screen:
         return nullcontext() if silent else pulse.beating()
 
     def timing(self) -> dict[str, float]:
-        """{read, solve, write, total} in seconds, and check where something was checked."""
-        known = {name: self.seconds.get(name, 0.0) for name in ("read", "solve", "write")}
-        known |= {name: self.seconds[name] for name in ("check",) if name in self.seconds}
-        return known | {"total": time.perf_counter() - self._began}
+        """{read, solve, write, …, other, total} in seconds: read, solve and write always, further
+        parts where there were some (check, compare), and what is in none of them. total is their
+        sum.
+        """
+        total = self.clock() - self._began
+        known = dict.fromkeys(("read", "solve", "write"), 0.0) | self.seconds
+        return known | {"other": total - sum(known.values()), "total": total}
 
     def result(
         self, document: dict[str, Any], rows: list[tuple[str, str]] | None = None, title: str = ""
@@ -284,6 +297,6 @@ def work(outcome: Any) -> dict[str, Any]:
 
 
 def seconds_text(seconds: dict[str, float]) -> str:
-    """``12.3 s (read 0.4, solve 11.6, write 0.1)``."""
-    parts = ", ".join(f"{name} {seconds[name]:.2f}" for name in ("read", "solve", "write"))
+    """``12.3 s (read 0.4, solve 11.6, write 0.1)``: the parts that have a name."""
+    parts = ", ".join(f"{x} {at:.2f}" for x, at in seconds.items() if x not in ("other", "total"))
     return f"{seconds['total']:.2f} s ({parts})"
