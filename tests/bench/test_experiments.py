@@ -47,13 +47,14 @@ def test_one_that_is_not_installed_is_said_where_to_find(
     assert "bench kernels measures AltEraser itself; it comes with the source" in err
 
 
+@pytest.mark.parametrize("option", ["--bpr", "--bpr-equal"])
 def test_what_needs_an_extra_says_so_before_it_works(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch, option: str
 ) -> None:
     monkeypatch.setattr(extras, "find_spec", lambda package: None)
-    code, out, err = run("bench linear --bpr")
+    code, out, err = run(f"bench linear {option}")
     assert (code, out) == (9, "")
-    assert "bench linear --bpr needs torch, which is not installed; run: pip install" in err
+    assert f"bench linear {option} needs torch, which is not installed; run: pip install" in err
 
 
 def test_the_list_imports_none_of_them() -> None:

@@ -25,7 +25,7 @@ from alteraser.neural.training import Training, train
 PATIENCE, MOST = 20, 400
 """Passes without a better score after which to stop, and passes at most"""
 WATCHED = 2000
-"""Users whom early stopping is scored on"""
+"""Users whom what is held out is scored on"""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,14 @@ class BesidePairs:
     """RBO@10 of two trainings that differ in their seeds alone, over everybody"""
 
 
+def watched(data: Interactions) -> tuple[Interactions, Interactions, np.ndarray]:
+    """(what is trained on, a tenth held out of ``data``, rows of who is scored on it)."""
+    fit, held = data.split(0.1, seed=1)
+    able = np.flatnonzero((held.user_counts > 0) & (fit.user_counts > 0))
+    who = np.random.default_rng(0).choice(able, min(WATCHED, able.size), replace=False)
+    return fit, held, np.sort(who)
+
+
 def pairwise(
     data: Interactions, test: Interactions, *, layers: int, factors: int, threads: int = 1
 ) -> BesidePairs:
@@ -47,9 +55,7 @@ def pairwise(
     torch.set_num_threads(threads)
     setting = SETTINGS["lightgcn"]
     loss = Loss(regularization=setting.regularization, seed=0)
-    fit, held = data.split(0.1, seed=1)
-    able = np.flatnonzero((held.user_counts > 0) & (fit.user_counts > 0))
-    watched = np.sort(np.random.default_rng(0).choice(able, min(WATCHED, able.size), replace=False))
+    fit, held, who = watched(data)
 
     def module(seed: int) -> LightGCN:
         return LightGCN(*data.shape, factors, layers=layers, seed=seed)
@@ -64,7 +70,7 @@ def pairwise(
         )
 
     def score(found: Any) -> float:
-        return Ranker(found, fit).accuracy(watched, held, fit, (10,))["ndcg@10"]
+        return Ranker(found, fit).accuracy(who, held, fit, (10,))["ndcg@10"]
 
     passes = train(module(0), fit, loss, training(MOST, 0), score=score).best_epoch
     lists, seconds, ndcg = [], 0.0, 0.0

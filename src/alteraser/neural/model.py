@@ -134,7 +134,7 @@ def fit(
     training: Training | None = None,
     validation: Interactions | None = None,
     seed: int = 0,
-    on_epoch: Callable[[int, float], None] | None = None,
+    on_epoch: Callable[[int, float], bool | None] | None = None,
     **more: Any,
 ) -> NeuralModel:
     """Train a model of ``kind`` (gmf, mlp, neumf, bpr, lightgcn) on ``data``.

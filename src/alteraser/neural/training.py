@@ -66,12 +66,13 @@ def train(
     training: Training | None = None,
     *,
     score: Score | None = None,
-    on_epoch: Callable[[int, float], None] | None = None,
+    on_epoch: Callable[[int, float], bool | None] | None = None,
 ) -> Trained:
     """Train ``module`` in place on ``data``; with ``score`` it ends at its best epoch.
 
-    ``on_epoch`` is called with the epoch's number and its loss. Raises NumericFailure when the loss
-    is not finite and InvalidInput for data of another shape or without interactions.
+    ``on_epoch`` is called with the epoch's number and its loss, and ends training where it returns
+    True. Raises NumericFailure when the loss is not finite and InvalidInput for data of another
+    shape or without interactions.
     """
     training = training or Training()
     if data.shape != (module.user_embedding.shape[0], module.item_embedding.shape[0]):
@@ -93,8 +94,8 @@ def train(
                 f"the loss is not finite after {epoch} epoch(s): lower the learning rate "
                 f"({training.learning_rate:g})"
             )
-        if on_epoch:
-            on_epoch(epoch, losses[-1])
+        if on_epoch and on_epoch(epoch, losses[-1]):
+            break
         if score is not None:
             scores.append(score(module))
             if training.one_cycle:

@@ -45,6 +45,10 @@ class Case:
     """Whether those that are not given are chosen on a validation cut"""
     beside: bool = False
     """Whether the sampled loss is trained beside it"""
+    equal: bool = False
+    """Whether it is, for as long as the full loss took"""
+    forgetting: bool = True
+    """Whether anything is forgotten, of lightgcn"""
     keep: Path | None = None
     """Folder for what was trained, of lightgcn"""
 

@@ -78,6 +78,18 @@ def linear(
             "--bpr", help="Train LightGCN with sampled pairs beside it (extra: torch); of lightgcn."
         ),
     ] = False,
+    equal: Annotated[
+        bool,
+        typer.Option(
+            "--bpr-equal",
+            help="Likewise, for as many CPU seconds as training with the full loss took, by the "
+            "settings of AdamW that do best on a held-out tenth; of lightgcn.",
+        ),
+    ] = False,
+    forgetting: Annotated[
+        bool,
+        typer.Option("--forget/--no-forget", help="Or accuracy alone; of lightgcn."),
+    ] = True,
     keep: Annotated[
         Path | None,
         typer.Option(
@@ -96,6 +108,8 @@ def linear(
 
     Example: alteraser bench linear ml-100k --layers 2 --factors 32
 
+    Example: alteraser bench linear ml-1m --layers 2 --factors 32 --no-forget --bpr-equal
+
     Example: alteraser bench linear ml-1m --case enmf --factors 32
 
     Example: alteraser bench linear ml-1m --case features --item-features items.parquet:genres,year
@@ -107,8 +121,9 @@ def linear(
     """
     if case not in NAMES:
         raise InvalidInput(f"--case {case!r}: there are {', '.join(NAMES)}")
-    if beside:
-        require("torch", "torch", "bench linear --bpr")
+    for wanted, option in ((beside, "--bpr"), (equal, "--bpr-equal")):
+        if wanted:
+            require("torch", "torch", f"bench linear {option}")
     asked = Case(
         factors=factors,
         layers=tuple(int(x) for x in numbers(layers, "--layers")),
@@ -121,6 +136,8 @@ def linear(
         feature_scaling=feature_scaling,
         tuned=tuned,
         beside=beside,
+        equal=equal,
+        forgetting=forgetting,
         keep=keep,
     )
     if case == GRADIENT:
