@@ -166,8 +166,9 @@ def _share(data: Interactions, repeats: int) -> None:
             repeats,
         )
         rows, lengths = inverse.cells(data)[users], rest.user_counts.astype(float)
-        predicted = cost.update(data.shape[1], rows.shape[0], rows.nnz) / cost.anew(
-            data.shape[1], float(lengths @ lengths) / 2
+        n = data.shape[1]
+        predicted = (cost.update(n, rows.shape[0], rows.nnz) + cost.copied(n)) / cost.anew(
+            n, float(lengths @ lengths) / 2
         )
         error = apart(kind, kind.without(state, Deletion(data, removal)), kind.state(rest))
         goal = 0.3 if name == "most active" else 0.2

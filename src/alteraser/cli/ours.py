@@ -163,7 +163,8 @@ class FactorsSubject(Ours):
         """Which way, and why."""
         from alteraser.verbs.forget import plan
 
-        return plan(self.model, found, method=self.method, threads=self.asked.talk.threads)
+        with self.screen.phase("solve", "planning"):
+            return plan(self.model, found, method=self.method, threads=self.asked.talk.threads)
 
     def forget(self, found: Deletion) -> Erasure[Any]:
         """Passes under a bar."""

@@ -210,7 +210,7 @@ class EASE(ExactKind):
         change = sum(cost.update(n, part.shape[0], part.nnz) for part in rows) + cost.update(
             n, diagonal, diagonal
         )
-        return change > cost.anew(n, float(lengths @ lengths) / 2)
+        return change + cost.copied(n) > cost.anew(n, float(lengths @ lengths) / 2)
 
     def added(self, squares: Array) -> Array:
         """The diagonal of Λ (n,), from that of XᵀX."""
