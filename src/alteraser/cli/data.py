@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from alteraser.cli import common, completion
-from alteraser.cli.options import grouped, only
+from alteraser.cli.options import but, grouped
 from alteraser.cli.screen import Screen, unrated_rows
 from alteraser.errors import InvalidInput
 
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from alteraser.data.readers import ReadingOptions
 
 app = typer.Typer(no_args_is_help=True)
+
+UNCOUNTED = ("confidence", "target", "segment_column")
+"""What of a row counts for a model, and for nothing here"""
+EVENTS = ("session_column", "session_gap", "basket_column", "position_column")
 
 
 @app.command()
@@ -35,25 +39,7 @@ def split(
     ] = 0.2,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Seed of the draw.")] = 0,
     *,
-    how: Annotated[
-        common.HowRead,
-        only(
-            "user_column",
-            "item_column",
-            "threshold",
-            "threshold_column",
-            "timestamp_column",
-            "session_column",
-            "session_gap",
-            "basket_column",
-            "position_column",
-            "duplicates",
-            "columns",
-            "separator",
-            "decimal",
-            "layout",
-        ),
-    ],
+    how: Annotated[common.HowRead, but(*UNCOUNTED)],
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,
@@ -170,21 +156,7 @@ def _split_events(
 def stats(
     data: common.DataArgument,
     *,
-    how: Annotated[
-        common.HowRead,
-        only(
-            "user_column",
-            "item_column",
-            "threshold",
-            "threshold_column",
-            "timestamp_column",
-            "duplicates",
-            "columns",
-            "separator",
-            "decimal",
-            "layout",
-        ),
-    ],
+    how: Annotated[common.HowRead, but(*UNCOUNTED, *EVENTS)],
     threads: common.Threads = 0,
     quiet: common.Quiet = False,
     json: common.Json = False,

@@ -13,21 +13,34 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
 
-class Only(tuple[str, ...]):
-    """Names of the fields of a group that a command takes; the others keep their defaults."""
+@dataclass(frozen=True)
+class Some:
+    """Which fields of a group a command takes; the others keep their defaults."""
+
+    names: tuple[str, ...]
+    taken: bool
+    """Whether these are taken, or all but these"""
+
+    def __contains__(self, name: str) -> bool:
+        return (name in self.names) == self.taken
 
 
-def only(*names: str) -> Only:
+def only(*names: str) -> Some:
     """Beside the group in ``Annotated`` where a command takes only the fields with these
     ``names``.
     """
-    return Only(names)
+    return Some(names, True)
+
+
+def but(*names: str) -> Some:
+    """Likewise where it takes all but these."""
+    return Some(names, False)
 
 
 def grouped(command: Callable[..., T]) -> Callable[..., T]:
