@@ -5,49 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import Run
-from hypothesis import given
-from hypothesis import strategies as st
 
 import alteraser as ae
-from alteraser.data.ids import IdMap
 from alteraser.data.selection import Selection
-from alteraser.models.excluding import Excluded
 
 pytestmark = pytest.mark.usefixtures("inputs_stay_as_they_are")
-
-
-@given(
-    st.sets(st.integers(0, 9)),
-    st.sets(st.tuples(st.integers(0, 4), st.integers(0, 9))),
-    st.integers(1, 12),
-)
-def test_lists_are_those_of_the_other_items(
-    gone: set[int], pairs: set[tuple[int, int]], k: int
-) -> None:
-    """Against sorting all scores of what is left."""
-    rng = np.random.default_rng(0)
-    scores = rng.permutation(50).reshape(5, 10).astype(float)
-    users, items = (IdMap.build(np.arange(size))[0] for size in (5, 10))
-
-    def top(rows: np.ndarray, *, k: int, seen: object) -> tuple[np.ndarray, np.ndarray]:
-        order = np.argsort(-scores[rows], axis=1)[:, :k]
-        return order, np.take_along_axis(scores[rows], order, axis=1)
-
-    for selection in ([Selection.of(sorted(gone), whole_items=True)] if gone else []) + (
-        [Selection.of(sorted(pairs))] if pairs else []
-    ):
-        found, values = Excluded.of(selection, users, items).lists(top, np.arange(5), k, None)
-        for user in range(5):
-            left = [
-                v
-                for v in np.argsort(-scores[user]).tolist()
-                if not (v in gone if selection.kind == "items" else (user, v) in pairs)
-            ]
-            assert [v for v in found[user].tolist() if v >= 0] == left[:k]
-            np.testing.assert_array_equal(values[user][: len(left[:k])], scores[user, left[:k]])
 
 
 def test_forgotten_items_are_kept_out(run: Run, world: Path) -> None:

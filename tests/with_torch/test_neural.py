@@ -418,6 +418,15 @@ def test_it_is_evaluated_and_compared_as_any_recommender(kind: str) -> None:
         ae.verify(model, train)
 
 
+def test_lists_of_some_items_are_the_whole_ones_with_the_others_struck_out() -> None:
+    data, model = fitted()
+    some = model.items.ids.to_pylist()[::3]
+    whole = model.recommend(k=model.items.size, seen=data).to_list()
+    chosen = model.recommend(k=3, seen=data, among=some).to_list()
+    for every, few in zip(whole, chosen, strict=True):
+        assert few["items"] == [x for x in every["items"] if x["item_id"] in some][:3]
+
+
 def test_models_of_two_sizes_are_compared_by_their_scores() -> None:
     data, model = fitted()
     larger = neural.fit("gmf", data, factors=5, loss=LOSS, training=QUICK)

@@ -1,5 +1,5 @@
-"""Lists without some items: for everybody, or each user's own; or of some items alone. For any
-kind, by asking it for longer lists.
+"""Lists without some items: for everybody, which any kind leaves out of its lists; or each user's
+own, by asking it for longer ones; or of some items alone.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Excluded:
 
     def lists(self, top_items: Callable[..., Lists], rows: Array, k: int, seen: Any) -> Lists:
         """What ``top_items`` gives for ``rows`` with these left out, (users, min(k, items))."""
-        longer = k + len(self.items) + self.most
+        longer = k + self.most
         length = min(k, self.width)
         items, scores = (
             np.full((len(rows), length), -1, np.int64),
@@ -83,10 +83,8 @@ class Excluded:
         )
         for start in range(0, len(rows), USERS_AT_A_TIME):
             part = rows[start : start + USERS_AT_A_TIME]
-            found, values = top_items(part, k=longer, seen=seen)
-            out = np.isin(found, self.items) | np.isin(
-                part[:, None] * np.int64(self.width) + found, self.keys
-            )
+            found, values = top_items(part, k=longer, seen=seen, without=self.items)
+            out = np.isin(part[:, None] * np.int64(self.width) + found, self.keys)
             out |= found < 0
             order = np.argsort(out, axis=1, kind="stable")[:, :length]
             gone = np.take_along_axis(out, order, axis=1)

@@ -131,10 +131,15 @@ class Recommender(ABC):
 
     @abstractmethod
     def top_items(
-        self, rows: Array, *, k: int, seen: Interactions | None = None
+        self,
+        rows: Array,
+        *,
+        k: int,
+        seen: Interactions | None = None,
+        without: Array | None = None,
     ) -> tuple[Array, Array]:
         """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
-        ``recommend``.
+        ``recommend``. The item rows ``without`` are in nobody's.
         """
 
     def ranking(self, seen: Interactions | None = None) -> Ranking:

@@ -55,9 +55,14 @@ class Embeddings:
         return cls(users, items, item_biases, np.any(items != 0, axis=1))
 
     def lists(
-        self, rows: Array, *, k: int, seen: Interactions | None = None
+        self,
+        rows: Array,
+        *,
+        k: int,
+        seen: Interactions | None = None,
+        without: Array | None = None,
     ) -> tuple[Array, npt.NDArray[np.float64]]:
-        """See ``top_lists``."""
+        """See ``top_lists``; the item rows ``without`` are in nobody's list."""
         if k < 1:
             raise InvalidInput(f"k={k}: expected at least 1")
         k = min(k, self.items.shape[0])
@@ -73,6 +78,7 @@ class Embeddings:
             block[~np.any(self.users[part] != 0, axis=1)] = -np.inf
             if seen is not None:
                 mask_seen(block, part, seen)
+            block = left_out(block, without)
             fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
         return lists, scores
 
@@ -82,6 +88,17 @@ def mask_seen(block: Array, rows: Array, seen: Interactions) -> None:
     which = np.repeat(np.arange(len(rows)), counts)
     offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     block[which, seen.indices[np.repeat(seen.indptr[rows], counts) + offsets]] = -np.inf
+
+
+def left_out(block: Array, columns: Array | None) -> Array:
+    """``block`` with these ``columns`` in nobody's list; None: as it is, which may be a view of a
+    model.
+    """
+    if columns is None or not columns.size:
+        return block
+    out = np.zeros(block.shape[1], bool)
+    out[columns] = True
+    return np.where(out, -np.inf, block)
 
 
 def fill_best(block: Array, lists: Array, scores: Array) -> None:

@@ -42,7 +42,12 @@ class NeuralModel(Recommender):
         return f"NeuralModel({self.kind}, users={sizes['users']:,}, items={sizes['items']:,})"
 
     def top_items(
-        self, rows: Array, *, k: int, seen: Interactions | None = None
+        self,
+        rows: Array,
+        *,
+        k: int,
+        seen: Interactions | None = None,
+        without: Array | None = None,
     ) -> tuple[Array, Array]:
         """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
         ``recommend``.
@@ -52,7 +57,8 @@ class NeuralModel(Recommender):
         IntegrityError for other ones.
         """
         check_length(k)
-        return self._ranker(seen).top(rows, k=k, seen=seen, gone=self._gone())
+        gone = self._gone() if without is None else np.union1d(self._gone(), without)
+        return self._ranker(seen).top(rows, k=k, seen=seen, gone=gone)
 
     def distances(
         self,

@@ -24,7 +24,7 @@ from alteraser.errors import InvalidInput
 from alteraser.models.closed_form.rule import Rule, relative
 from alteraser.models.folder import save_model
 from alteraser.models.protocol import Ranking, Recommender, TrainedOn, check_length
-from alteraser.models.ranking import USERS_AT_A_TIME, fill_best, mask_seen
+from alteraser.models.ranking import USERS_AT_A_TIME, fill_best, left_out, mask_seen
 from alteraser.runtime import events
 
 if TYPE_CHECKING:
@@ -52,7 +52,12 @@ class ExactModel(Recommender):
         return self.settings.name
 
     def top_items(
-        self, rows: Array, *, k: int, seen: Interactions | None = None
+        self,
+        rows: Array,
+        *,
+        k: int,
+        seen: Interactions | None = None,
+        without: Array | None = None,
     ) -> tuple[Array, Array]:
         """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
         ``recommend``.
@@ -61,7 +66,7 @@ class ExactModel(Recommender):
         InvalidInput where such a kind is not given it.
         """
         check_length(k)
-        return self.ranking(seen)(rows, k=k)
+        return self.ranking(seen)(rows, k=k, without=without)
 
     def ranking(self, seen: Interactions | None = None) -> Ranking:
         """``top_items`` with this ``seen``, what the kind has to form first formed once."""
@@ -73,7 +78,13 @@ class ExactModel(Recommender):
         return partial(self._lists, self.settings.formed(self.state, seen), seen)
 
     def _lists(
-        self, formed: Any, seen: Interactions | None, rows: Array, *, k: int
+        self,
+        formed: Any,
+        seen: Interactions | None,
+        rows: Array,
+        *,
+        k: int,
+        without: Array | None = None,
     ) -> tuple[Array, Array]:
         check_length(k)
         k = min(k, self.items.size)
@@ -83,6 +94,7 @@ class ExactModel(Recommender):
             block = self.settings.scores(formed, part, seen)
             if seen is not None and not self.settings.repeats:
                 mask_seen(block, part, seen)
+            block = left_out(block, without)
             fill_best(block, lists[start : start + len(part)], scores[start : start + len(part)])
         return lists, scores
 

@@ -49,14 +49,19 @@ class Model(Recommender):
         return self.factors.scores(rows[0], rows[1])
 
     def top_items(
-        self, rows: Array, *, k: int, seen: Interactions | None = None
+        self,
+        rows: Array,
+        *,
+        k: int,
+        seen: Interactions | None = None,
+        without: Array | None = None,
     ) -> tuple[Array, Array]:
         """(item rows, scores), both (users, k), −1 and NaN behind the end of a list; see
         ``recommend``.
 
         An item with a zero row is in nobody's list, and a user with a zero row has an empty one.
         """
-        return self.ranking(seen)(rows, k=k)
+        return self.ranking(seen)(rows, k=k, without=without)
 
     def ranking(self, seen: Interactions | None = None) -> Ranking:
         """``top_items`` with this ``seen``; the items are scaled once."""

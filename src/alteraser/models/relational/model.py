@@ -122,13 +122,18 @@ class LinearModel(Recommender):
         return replace(self, users=users, items=items, vectors=(found[0], found[1]))
 
     def top_items(
-        self, rows: Array, *, k: int, seen: Interactions | None = None
+        self,
+        rows: Array,
+        *,
+        k: int,
+        seen: Interactions | None = None,
+        without: Array | None = None,
     ) -> tuple[Array, Array]:
         """(item rows, scores), both (users, k), −1 and NaN behind the end of a list.
 
         An item with a zero row is in nobody's list, and a user with a zero row has an empty one.
         """
-        return self.ranking(seen)(rows, k=k)
+        return self.ranking(seen)(rows, k=k, without=without)
 
     def ranking(self, seen: Interactions | None = None) -> Ranking:
         """``top_items`` with this ``seen``."""
