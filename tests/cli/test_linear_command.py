@@ -501,7 +501,7 @@ def test_features_of_a_model_without_any_say_nothing(shop: Path, run: Run) -> No
         ("--context device,item_id", "context item_id: that column holds ids"),
         ("--setup twice.toml", "context device is named twice"),
         ("--setup one.toml", "one.toml: relations.v: tables are two, not 1"),
-        ("--setup same.toml", "same.toml: features.item file:genre,genre: the column genre is nam"),
+        ("--setup same.toml", "same.toml: features.item: the column genre is nam"),
         ("--setup name.toml", "name.toml: relations.data: 'data' is no name of a relation"),
         ("--setup much.toml", "much.toml: feature_scaling: Input should be less than or equal"),
     ],
@@ -521,3 +521,29 @@ def test_what_cannot_be_learned_from_names_the_file(
     assert code == 2
     assert message in " ".join(err.split())
     assert not Path("m").exists()
+
+
+def test_columns_and_words_may_be_named_as_they_are(shop: Path, tmp_path: Path, run: Run) -> None:
+    """With the signs that options are cut at: what forget leaves is read back, and all of it can be
+    named.
+    """
+    pairs = [line.split(",")[:2] for line in (shop / "data.csv").read_text().splitlines()[1:]]
+    lines = ["user_id,item_id,city"]
+    lines += [f'{u},{i},"{("Washington, DC", "Bonn")[n % 2]}"' for n, (u, i) in enumerate(pairs)]
+    (tmp_path / "d.csv").write_text("\n".join(lines) + "\n")
+    rows = [f'{i},{"kl"[i % 2]},{"pq"[i % 2]},"t, u"' for i in range(12)]
+    (tmp_path / "i.csv").write_text("\n".join(['item_id,size:cm,a=b,"c,d"', *rows]) + "\n")
+    files = f"--item-features {tmp_path}/i.csv"
+    document(run, f"train {tmp_path}/d.csv {files} --context city --factors 2 --out {tmp_path}/m")
+    for number, asked in enumerate(
+        ("--entity a=b=p", "--entity item:a=b=p", "--entity item:size:cm=k", "--attributes item:c,d")
+    ):
+        new, left = tmp_path / f"m{number}", tmp_path / f"rest{number}"
+        line = f"forget {tmp_path}/m {asked} --data {tmp_path}/d.csv {files}"
+        document(run, f"{line} --out {new} --remaining {left}")
+        document(run, f"verify {new} --data {left}/data.parquet --setup {left}/setup.toml")
+    from alteraser.cli.main import main
+
+    line = f"recommend {tmp_path}/m --user 3 --context".split()
+    assert main([*line, "city=Washington, DC"]) == 0
+    assert main([*line, "city=Washington"]) == 3

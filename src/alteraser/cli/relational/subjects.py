@@ -152,11 +152,20 @@ class Composite(Linear):
 
         wanted = self.asked.wanted
         attributes = tuple(_pair(text, ":", "--attributes") for text in wanted.attributes or ())
-        entities = tuple(_pair(text, "=", "--entity") for text in wanted.entity or ())
+        entities = tuple(self._entity(text) for text in wanted.entity or ())
         if attributes:
             return Request(entities=entities, attributes=attributes, of=self._whose(attributes))
         named = selection.table.num_rows > 0 or selection.window is not None
         return Request(selection if named else None, wanted.from_ or "data", entities)
+
+    def _entity(self, text: str) -> tuple[str, str]:
+        """``TABLE=ID`` or ``COLUMN=WORD``; a column of the model may have = in its name."""
+        columns = [f"{t}:{x.column}" for t, xs in self.model.settings.features.items() for x in xs]
+        names = [*columns, *(name.partition(":")[2] for name in columns)]
+        known = [x for x in (*names, *self.model.context_names) if text.startswith(f"{x}=")]
+        name = max(known, key=len, default="")
+        rest = text[len(name) + 1 :]
+        return (name, rest) if name and rest else _pair(text, "=", "--entity")
 
     def _rows(self, path: Path, given: Given) -> tuple[Named, ...]:
         """The rows of another relation that FORGET names."""
@@ -274,7 +283,7 @@ def _check_entity(wanted: Any) -> None:
 
 
 def _pair(text: str, between: str, option: str) -> tuple[str, str]:
-    first, found, second = text.rpartition(between) if between == ":" else text.partition(between)
+    first, found, second = text.partition(between)
     if not (first and found and second):
         raise InvalidInput(
             f"{option} {text}: expected "

@@ -146,12 +146,8 @@ class Sources:
     def _of(cls, file: SetupFile, folder: Path) -> Sources:
         features = {}
         for table, entry in file.features.items():
-            columns = ",".join(entry.columns)
-            parsed = FeatureFile.parse(f"file:{columns}", f"features.{table}") if columns else None
-            features[table] = FeatureFile(
-                folder / entry.file,
-                parsed.columns if parsed else (),
-                parsed.kinds if parsed else (),
+            features[table] = FeatureFile.of(
+                folder / entry.file, entry.columns, f"features.{table}"
             )
         relations = []
         for name, one in file.relations.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -29,18 +30,28 @@ class FeatureFile:
         ('gender', 'age')
         """
         path, columns = _split(text)
+        return cls.of(path, columns, f"{option} {text}")
+
+    @classmethod
+    def of(cls, path: Any, columns: Sequence[str], where: str) -> FeatureFile:
+        """``COLUMN`` or ``COLUMN=KIND`` each, whatever else is in a name.
+
+        >>> FeatureFile.of("x.csv", ["size:cm", "a=b=number"], "").columns
+        ('size:cm', 'a=b')
+        """
         names, kinds = [], []
         for part in columns:
-            name, _, kind = part.partition("=")
-            if kind and kind not in get_args(Kind):
+            before, equals, kind = part.rpartition("=")
+            name = before if equals else part
+            if equals and kind not in ("", *get_args(Kind)):
                 raise InvalidInput(
-                    f"{option} {text}: {name} is said to be {kind!r}; there are "
+                    f"{where}: {name} is said to be {kind!r}; there are "
                     f"{' and '.join(get_args(Kind))}"
                 )
             names.append(name)
-            if kind:
+            if equals and kind:
                 kinds.append((name, cast("Kind", kind)))
-        _once(names, f"{option} {text}", "column")
+        _once(names, where, "column")
         return cls(path, tuple(names), tuple(kinds))
 
 
@@ -98,19 +109,25 @@ class EntityFile:
 
 
 def words_of(text: str, option: str = "--context") -> dict[str, str]:
-    """``weekday=monday,daytime=evening``; InvalidInput.
+    """``weekday=monday,daytime=evening``; what has no name is of the word before. InvalidInput.
 
-    >>> words_of("weekday=monday, place=home")
-    {'weekday': 'monday', 'place': 'home'}
+    >>> words_of("weekday=monday, place=Washington, DC")
+    {'weekday': 'monday', 'place': 'Washington, DC'}
     """
     found: dict[str, str] = {}
+    parts: list[str] = []
     for part in text.split(","):
-        name, equals, word = part.partition("=")
-        if not (equals and name.strip() and word.strip()) or name.strip() in found:
+        if parts and "=" not in part:  # Washington, DC
+            parts[-1] += f",{part}"
+        else:
+            parts.append(part)
+    for part in parts:
+        name, equals, word = (x.strip() for x in part.partition("="))
+        if not (equals and name and word) or name in found:
             raise InvalidInput(
                 f"{option} {text}: expected NAME=VALUE,…, such as weekday=monday,daytime=evening"
             )
-        found[name.strip()] = word.strip()
+        found[name] = word
     return found
 
 
