@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -61,11 +62,13 @@ def test_what_a_kill_between_the_outputs_left_is_taken(
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet"])
 def test_every_format_is_recognized(run: Run, suffix: str) -> None:
     assert run(f"{OURS}{suffix} -q")[0] == 0
-    kept = os.stat(f"rest{suffix}")
+    os.chmod(f"rest{suffix}", 0o640)
+    kept, rows = os.stat(f"rest{suffix}"), Path(f"rest{suffix}").read_bytes()
     os.rename("new", "first")
     assert run(f"{OURS}{suffix} -q")[0] == 0
     found = os.stat(f"rest{suffix}")
-    assert (found.st_ino, found.st_mtime_ns) == (kept.st_ino, kept.st_mtime_ns)
+    assert (found.st_mode, found.st_mtime_ns) == (kept.st_mode, kept.st_mtime_ns)
+    assert Path(f"rest{suffix}").read_bytes() == rows
     assert tree(Path("new")) == tree(Path("first"))
 
 
@@ -141,3 +144,55 @@ def test_only_this_output_s_leftovers_are_named(tmp_path: Path) -> None:
     with atomic_write(tmp_path / "c") as file:
         assert left_behind(tmp_path / "c") == [Path(file.name)]
     assert left_behind(tmp_path / "c") == []
+
+
+def while_saving(line: str, world: Path, name: str) -> subprocess.Popen[bytes]:
+    """``line`` in a process that waits, before it publishes its model, for a file ``go-NAME``; it
+    makes ``at-NAME`` when it has come so far."""
+    program = (
+        "import sys, time; from pathlib import Path; from alteraser.data import files; "
+        "from alteraser.cli.main import main\n"
+        "publish = files._publish_folder\n"
+        "def late(*given):\n"
+        f"    Path('at-{name}').touch()\n"
+        f"    while not Path('go-{name}').exists(): time.sleep(0.01)\n"
+        "    publish(*given)\n"
+        "files._publish_folder = late\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    words = line.format(w=world).split()
+    began = subprocess.Popen([sys.executable, "-c", program, *words], stderr=subprocess.PIPE)
+    for _ in range(6000):
+        if Path(f"at-{name}").exists() or began.poll() is not None:
+            break
+        time.sleep(0.01)
+    assert Path(f"at-{name}").exists(), began.communicate()
+    return began
+
+
+@pytest.mark.parametrize("order", [("first", "second"), ("second", "first")])
+def test_of_two_that_do_the_same_at_once_one_has_both_outputs(
+    order: tuple[str, str], run: Run, world: Path
+) -> None:
+    """The second finds the first one's data, which might be of a run that was killed; who is last
+    fails, and takes nothing of the other's back."""
+    line = OURS + ".csv -q"
+    runs = {name: while_saving(line, world, name) for name in ("first", "second")}
+    codes = []
+    for name in order:
+        Path(f"go-{name}").touch()
+        codes.append((runs[name].wait(timeout=60), runs[name].communicate()[1].decode()))
+    assert [code for code, _ in codes] == [0, 4], codes
+    assert "new exists already" in codes[1][1]
+    assert run("verify new --data rest.csv --before {w}/model -q")[0] == 0
+
+
+def test_who_fails_alone_takes_back_what_is_theirs(run: Run, world: Path) -> None:
+    """Where another's model has come meanwhile, of a run that wrote no data."""
+    began = while_saving(OURS + ".csv -q", world, "first")
+    assert Path("rest.csv").exists()
+    assert run(OURS.partition(" --remaining")[0] + " -q")[0] == 0
+    Path("go-first").touch()
+    assert began.wait(timeout=60) == 4
+    began.communicate()
+    assert not Path("rest.csv").exists()

@@ -87,3 +87,30 @@ def test_the_page_is_refused_where_it_cannot_be(run: Run) -> None:
         found, _, err = run(f"{OTHERS} {more}")
         assert (found, message in err) == (code, True), err
         assert not Path("new.npz").exists()
+
+
+def test_a_disk_that_is_full_at_the_page_takes_no_answer(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything else was written by then: it is said, and what it is."""
+    from alteraser.cli import page
+    from alteraser.errors import ResourceLimit
+
+    def full(path: Path, *of: object) -> None:
+        raise ResourceLimit(f"{path}: the disk or quota is full.", path=str(path))
+
+    monkeypatch.setattr(page, "write_page", full)
+    line = f"{OTHERS} --method local --report page.html"
+    words = "page.html: the disk or quota is full. That is the page alone"
+    code, out, err = run(f"{line} --json")
+    found = json.loads(out)["error"]
+    assert code == ResourceLimit.exit_code
+    assert words in found["message"]
+    assert found["details"]["answer"]["class"] == "L"
+    Path("new.npz").unlink()
+    code, out, err = run(line)
+    assert code == ResourceLimit.exit_code
+    assert "class" in out
+    assert words in err
+    assert Path("new.npz").exists()
+    assert not Path("page.html").exists()

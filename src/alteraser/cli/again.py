@@ -4,12 +4,20 @@ goes on from there.
 ``forget`` writes the remaining data first and the model last, ``compact`` the maps first, each
 whole or not at all. A kill between the two leaves the first without the second; the same command
 then finds what it would write itself, and goes on.
+
+Whether a first output was left by a kill or is of a run that is still at work cannot be told. So
+who goes on puts a file of their own in its place, with the same bytes, and who fails takes back
+only what still is the very file that they wrote (``Mine``): of two that do the same at once, one
+has both outputs.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -74,9 +82,40 @@ def is_left_over(out: Path | None, first: Path) -> bool:
     )
 
 
+@dataclass(frozen=True)
+class Mine:
+    """An output that this run wrote, a file or a folder."""
+
+    path: Path
+    identity: tuple[int, int]
+
+    @classmethod
+    def of(cls, path: Path) -> Mine:
+        """What is there now."""
+        return cls(path, _identity(path))
+
+    def take_back(self) -> None:
+        """Remove it, unless it is another's by now."""
+        try:
+            if _identity(self.path) != self.identity:
+                return
+        except FileNotFoundError:
+            return
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink(missing_ok=True)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = os.lstat(path)
+    return found.st_dev, found.st_ino
+
+
 def check_same(write: Callable[[Path], None], output: Path) -> None:
-    """OutputExists if ``output`` holds other bytes than ``write`` puts into a file of that name."""
-    import filecmp
+    """Put what ``write`` writes in the place of ``output``, which holds the same; OutputExists
+    if it holds other bytes.
+    """
     import tempfile
 
     from alteraser.data.files import writing_errors
@@ -87,13 +126,26 @@ def check_same(write: Callable[[Path], None], output: Path) -> None:
     ):
         again = Path(aside, output.name)
         write(again)
-        if filecmp.cmp(again, output, shallow=False):
+        if _same(again, output):
+            with suppress(FileNotFoundError):  # taken back by who failed meanwhile
+                shutil.copystat(output, again)
+            os.replace(again, output)
             return
     raise OutputExists(
         f"{output} exists already and is not what this command writes there, and nothing is ever "
         "overwritten. Choose another output or remove it first.",
         path=str(output),
     )
+
+
+def _same(again: Path, output: Path) -> bool:
+    """Whether the bytes are the same, or there are none any more."""
+    import filecmp
+
+    try:
+        return filecmp.cmp(again, output, shallow=False)
+    except FileNotFoundError:
+        return True
 
 
 def written(write: Callable[[Path], None], output: Path) -> bool:

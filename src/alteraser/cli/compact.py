@@ -173,7 +173,7 @@ class _written:
 
     def __init__(self, maps: dict[str, Path | None], ids: dict[str, IdMap]) -> None:
         self.maps, self.ids = {side: path for side, path in maps.items() if path is not None}, ids
-        self.done: list[Path] = []
+        self.done: list[again.Mine] = []
 
     def __enter__(self) -> None:
         from alteraser.adapters.map_files import create
@@ -181,7 +181,7 @@ class _written:
         try:
             for side, path in self.maps.items():
                 if again.written(lambda new, side=side: create(new, self.ids[side], side), path):  # type: ignore[misc]
-                    self.done.append(path)
+                    self.done.append(again.Mine.of(path))
         except BaseException:
             self._take_back()
             raise
@@ -192,7 +192,7 @@ class _written:
 
     def _take_back(self) -> None:
         for path in self.done:
-            path.unlink(missing_ok=True)
+            path.take_back()
 
 
 def _report(

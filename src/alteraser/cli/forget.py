@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from alteraser.cli import (
     forget_options,
     selecting,
 )
+from alteraser.cli.again import Mine
 from alteraser.cli.beside import Beside
 from alteraser.cli.options import grouped
 from alteraser.cli.screen import Screen
@@ -80,7 +80,7 @@ def forget(
     assert out is not None
     own = _write_remaining(asked, subject, sheet, found)
     del sheet  # before the work
-    with _taken_back_without_model(outputs.remaining if own else None, out):
+    with _taken_back_without_model(own, out):
         erasure = subject.forget(found)
         with screen.phase("write", "writing"):
             saved = subject.save(erasure, out)
@@ -89,17 +89,18 @@ def forget(
 
 def _write_remaining(
     asked: forget_options.ForgetRequest, subject: Subject, sheet: Sheet, found: Deletion
-) -> bool:
-    """Write the remaining data, where they are asked for; whether this command did."""
+) -> Mine | None:
+    """Write the remaining data, where they are asked for; None unless this command did."""
     remaining = asked.outputs.remaining
     if remaining is None:
-        return False
+        return None
     with subject.screen.phase("write", "writing"):
-        return subject.write_remaining(sheet, found, remaining)
+        own = subject.write_remaining(sheet, found, remaining)
+    return Mine.of(remaining) if own else None
 
 
 @contextmanager
-def _taken_back_without_model(remaining: Path | None, out: Path) -> Iterator[None]:
+def _taken_back_without_model(remaining: Mine | None, out: Path) -> Iterator[None]:
     """Both outputs or neither: ``remaining`` goes again if what follows leaves no model at
     ``out``.
     """
@@ -108,8 +109,5 @@ def _taken_back_without_model(remaining: Path | None, out: Path) -> Iterator[Non
     except BaseException as cause:
         # with an error of ours, the model that is there is another's
         if remaining is not None and (isinstance(cause, AltEraserError) or not out.exists()):
-            if remaining.is_dir():
-                shutil.rmtree(remaining)
-            else:
-                remaining.unlink(missing_ok=True)
+            remaining.take_back()
         raise

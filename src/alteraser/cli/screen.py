@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from alteraser.cli.pulse import Pulse
-from alteraser.errors import ResourceLimit
+from alteraser.errors import AltEraserError, ResourceLimit
 from alteraser.runtime import events
 
 if TYPE_CHECKING:
@@ -202,12 +202,27 @@ class Screen:
         self, document: dict[str, Any], rows: list[tuple[str, str]] | None = None, title: str = ""
     ) -> None:
         """Show the result: the document as JSON, or ``rows`` as a two-column table; and write the
-        ``page``, if any.
+        ``page``, if any, whose failure takes no answer from anybody.
         """
-        if self.page is not None:
-            from alteraser.cli.page import write_page
+        try:
+            if self.page is not None:
+                from alteraser.cli.page import write_page
 
-            write_page(self.page, _plain(document), rows or [])
+                write_page(self.page, _plain(document), rows or [])
+        except AltEraserError as cause:
+            lost = {"answer": _plain(document)} if self.json else {}  # one document, whatever comes
+            if not self.json:
+                self._show(document, rows, title)
+            raise type(cause)(
+                f"{cause.message} That is the page alone: what else the command writes is complete",
+                path=str(self.page),
+                **lost,
+            ) from cause
+        self._show(document, rows, title)
+
+    def _show(
+        self, document: dict[str, Any], rows: list[tuple[str, str]] | None, title: str
+    ) -> None:
         if self.json:
             with _stdout_errors():
                 print_document(document)
