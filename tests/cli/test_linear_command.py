@@ -547,3 +547,32 @@ def test_columns_and_words_may_be_named_as_they_are(shop: Path, tmp_path: Path, 
     line = f"recommend {tmp_path}/m --user 3 --context".split()
     assert main([*line, "city=Washington, DC"]) == 0
     assert main([*line, "city=Washington"]) == 3
+
+
+def test_ids_are_what_they_were_whoever_is_left_in_a_file(tmp_path: Path, run: Run) -> None:
+    """A file of which every id reads as a number is of the same people as one of which one does
+    not: beside DATA, and after the one that does not is gone from it.
+    """
+    rng = np.random.default_rng(3)
+    users, items = [*map(str, range(15)), "x"], [*map(str, range(100, 110)), "y", "007"]
+    pairs = [(u, i) for u in users for i in items if rng.random() < 0.4]
+    tagged = [(i, n % 3) for n, i in enumerate(items[:10])] + [("y", "q")]
+    for name, header, rows in (
+        ("d.csv", "user_id,item_id", pairs),
+        ("v.csv", "user_id,item_id", [p for p in pairs[::3] if p[0] != "x" and p[1] < "2"]),
+        ("i.csv", "item_id,g", [(i, "ab"[n % 2]) for n, i in enumerate(items[:10])]),
+        ("t.csv", "item_id,tag_id", tagged),
+        ("q.csv", "item_id,tag_id", tagged[:-1]),
+        ("gone.csv", "item_id", [("y",), ("007",)]),
+    ):
+        lines = [header, *(",".join(map(str, row)) for row in rows)]
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+    w = tmp_path
+    files = f"--item-features {w}/i.csv --relation views={w}/v.csv --relation tags="
+    document(run, f"train {w}/d.csv {files}{w}/t.csv --factors 2 --out {w}/m")
+    forget = f"forget {w}/m --data {w}/d.csv {files}{w}/t.csv"
+    document(run, f"{forget} {w}/gone.csv --out {w}/a --remaining {w}/rest.csv")
+    assert "007" not in (w / "rest.csv").read_text()
+    document(run, f"verify {w}/a --data {w}/rest.csv {files}{w}/t.csv --before {w}/m")
+    document(run, f"{forget} --entity tag=q --out {w}/b")
+    document(run, f"verify {w}/b --data {w}/d.csv {files}{w}/q.csv --before {w}/m")

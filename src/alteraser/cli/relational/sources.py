@@ -46,7 +46,7 @@ def read(model: CompositeModel, data: Path, beside: Beside) -> Given:
     sources = beside.of(model)
     reading = model.reading or ReadingOptions()
     sheet = Sheet.read(data, reading, every_column=bool(sources.contexts), names=inputs.NOT_ASKED)
-    return read_given(sheet, sources)
+    return read_given(sheet, sources, kinds=model.id_kinds)
 
 
 def shown(

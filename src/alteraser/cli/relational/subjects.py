@@ -122,9 +122,11 @@ class Composite(Linear):
         from alteraser.data.side.sources import main_links, read_given
         from alteraser.verbs.relational.deleting import match
 
+        kinds = self.model.id_kinds
         request, lying = self._request(selection), main_links(sheet, self.sources.contexts)
+        lying = lying.of_kinds(kinds)
         whole = self._whole(lying, request.selection)
-        given = read_given(sheet, self.sources, whole)
+        given = read_given(sheet, self.sources, whole, kinds)
         if self.asked.forget_set is not None and self.asked.wanted.from_ not in (None, "data"):
             request = replace(request, rows=self._rows(self.asked.forget_set, given))
         return match(self.model, request, given, self.asked.wanted.matching(), lying=lying)

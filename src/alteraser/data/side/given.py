@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.data.ids import IdMap
+from alteraser.data.ids import IdKind, IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.data.side.attributes import Attributes
 from alteraser.data.side.features import Words
@@ -55,6 +55,20 @@ class Given:
             for table, coded in ((one.source, one.heads), (one.target, one.tails)):
                 maps.setdefault(table, []).append((coded.ids, f"relation {one.name}: {table}"))
         return {table: union(found) for table, found in maps.items()}
+
+    def of_kinds(self, kinds: Mapping[str, IdKind] | None = None) -> Given:
+        """With the ids of a table of one kind, whatever of it is in which file: that of ``kinds``,
+        else of the first relation that it is in. Raises InvalidInput where an id would be changed.
+        """
+        wanted = {table: ids.kind for table, ids in self.entities.items()} | dict(kinds or {})
+        links = tuple(x.of_kinds(wanted) for x in self.links)
+        attributes = {
+            table: replace(x, entities=x.entities.converted(wanted[table], f"{x.name}: {table}"))
+            if table in wanted
+            else x
+            for table, x in self.attributes.items()
+        }
+        return replace(self, links=links, attributes=attributes)
 
     @cached_property
     def known(self) -> Mapping[str, Attributes]:

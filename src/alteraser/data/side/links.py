@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from alteraser.data.ids import Coded, IdMap
+from alteraser.data.ids import Coded, IdKind, IdMap
 from alteraser.data.interactions import Interactions
 from alteraser.data.order import distinct
 from alteraser.data.side.digests import digest
@@ -83,6 +83,15 @@ class Links:
             times=None if self.times is None else self.times[places],
             places=None if self.places is None else self.places[places],
         )
+
+    def of_kinds(self, kinds: Mapping[str, IdKind]) -> Links:
+        """With the ids of tables of these kinds; InvalidInput where that would lose something."""
+        heads, tails = (
+            coded.converted(kinds.get(table, coded.ids.kind), f"relation {self.name}: {table}")
+            for table, coded in ((self.source, self.heads), (self.target, self.tails))
+        )
+        same = heads is self.heads and tails is self.tails
+        return self if same else replace(self, heads=heads, tails=tails)
 
     def holding(self, table: str, ids: Any) -> Array:
         """Which rows have one of ``ids`` of a table on a side that is of it, (rows,)."""

@@ -34,6 +34,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from alteraser.data.ids import IdKind
 from alteraser.data.readers import ReadingOptions
 from alteraser.data.sheet import Sheet
 from alteraser.data.side.attributes import Attributes, read_attributes
@@ -200,7 +201,7 @@ def given_of(sheet: Sheet, sources: Sources) -> Given:
     links = [main_links(sheet, sources.contexts)]
     for file in sources.relations:
         links += rows_of(file, joins)
-    return Given(tuple(links), _attributes(sources, columns))
+    return Given(tuple(links), _attributes(sources, columns)).of_kinds()
 
 
 def joins_of(sources: Sources, columns: Mapping[str, str]) -> dict[str, tuple[pa.Array, pa.Array]]:
@@ -217,14 +218,19 @@ def _attributes(sources: Sources, columns: Mapping[str, str]) -> dict[str, Attri
     }
 
 
-def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Given:
+def read_given(
+    sheet: Sheet,
+    sources: Sources,
+    main: Links | None = None,
+    kinds: Mapping[str, IdKind] | None = None,
+) -> Given:
     """Everything together: DATA, which is read with every column where there are contexts, and the
-    files. ``main``: what DATA are instead.
+    files. ``main``: what DATA are instead; ``kinds``: of the ids of tables, where a model has some.
 
     A relation's file without rows is one of which everything is forgotten. Raises InvalidInput,
     naming the file, for what cannot be read or is of nobody in the data.
     """
-    main = main or main_links(sheet, sources.contexts)
+    main = (main or main_links(sheet, sources.contexts)).of_kinds(kinds or {})
     columns = {USER: sheet.reading.user_column, ITEM: sheet.reading.item_column}
     known, joins = {USER: main.heads.ids, ITEM: main.tails.ids}, joins_of(sources, columns)
     links, emptied = [main], False
@@ -239,8 +245,8 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
                 "(--relation NAME=FILE), or leave this out"
             )
     attributes = _attributes(sources, columns)
-    given = Given(tuple(links), attributes)
-    for table, found in attributes.items():
+    given = Given(tuple(links), attributes).of_kinds(kinds)
+    for table, found in given.attributes.items():
         if table not in given.entities:
             if emptied:
                 continue
@@ -250,7 +256,7 @@ def read_given(sheet: Sheet, sources: Sources, main: Links | None = None) -> Giv
         none = not found.entities.ids.size  # all that was known is forgotten: a file without rows
         if (
             not none
-            and not (found.entities.ids.rows_of(given.entities[table].ids, found.name) >= 0).any()
+            and not (given.entities[table].rows_of(found.entities.ids.ids, found.name) >= 0).any()
         ):
             raise InvalidInput(
                 f"{found.name}: none of its {found.entities.ids.size:,} ids is one of table "

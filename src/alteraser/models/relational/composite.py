@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from alteraser.data.deletion import Deletion
-from alteraser.data.ids import IdMap
+from alteraser.data.ids import IdKind, IdMap
 from alteraser.data.side.attributes import Attributes
 from alteraser.data.side.deletion import GivenDeletion
 from alteraser.data.side.features import row_of
@@ -96,6 +96,11 @@ class CompositeModel(LinearModel):
             left = np.hstack([left, X[:, d:], alive[0]])
             right = np.hstack([right, alive[1], Z[:, d:]])
         return Factors(left, right, np.ones(left.shape[1]))
+
+    @property
+    def id_kinds(self) -> dict[str, IdKind]:
+        """Of the entities of every table."""
+        return {table: blocks[0].ids.kind for table, blocks in self.blocks.items()}
 
     @property
     def context_names(self) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ def match(
         raise InvalidInput(f"--grown: a model of kind {model.kind} learns additions by train alone")
     request = asked if isinstance(asked, Request) else Request(asked)
     data = Given.of(data)
+    data = data.of_kinds(model.id_kinds) if lying is None else data
     lying = lying or data.main
     if request.relation == MAIN:
         main = completed(model, data.main, request.selection)
