@@ -536,7 +536,12 @@ def test_columns_and_words_may_be_named_as_they_are(shop: Path, tmp_path: Path, 
     files = f"--item-features {tmp_path}/i.csv"
     document(run, f"train {tmp_path}/d.csv {files} --context city --factors 2 --out {tmp_path}/m")
     for number, asked in enumerate(
-        ("--entity a=b=p", "--entity item:a=b=p", "--entity item:size:cm=k", "--attributes item:c,d")
+        (
+            "--entity a=b=p",
+            "--entity item:a=b=p",
+            "--entity item:size:cm=k",
+            "--attributes item:c,d",
+        )
     ):
         new, left = tmp_path / f"m{number}", tmp_path / f"rest{number}"
         line = f"forget {tmp_path}/m {asked} --data {tmp_path}/d.csv {files}"
@@ -576,3 +581,21 @@ def test_ids_are_what_they_were_whoever_is_left_in_a_file(tmp_path: Path, run: R
     document(run, f"verify {w}/a --data {w}/rest.csv {files}{w}/t.csv --before {w}/m")
     document(run, f"{forget} --entity tag=q --out {w}/b")
     document(run, f"verify {w}/b --data {w}/d.csv {files}{w}/q.csv --before {w}/m")
+
+
+def test_of_somebody_new_a_part_may_be_known(shop: Path, tmp_path: Path, run: Run) -> None:
+    """What the table does not say is not known, as where a cell is empty; a table that says nothing
+    of what the model knows is refused.
+    """
+    for name, text in (
+        ("part", "user_id,job\nx,k\n"),
+        ("empty", "user_id,age,job\nx,,k\n"),
+        ("other", "user_id,shoe\nx,44\n"),
+    ):
+        (tmp_path / name).write_text(text)
+    line = f"recommend {shop}/m -k 5 --features {tmp_path}"
+    part, empty = (document(run, f"{line}/{name}") for name in ("part", "empty"))
+    assert part["recommendations"] == empty["recommendations"]
+    code, _, err = run(f"{line}/other")
+    assert code == 2
+    assert "has none of the columns age, job" in err

@@ -88,6 +88,18 @@ def test_numbers_in_text_are_numbers_also_where_one_is_missing(
     assert isinstance(typed, Words)
 
 
+def test_tokens_of_an_atomic_file_are_words(tmp_path: Path) -> None:
+    """RecBole writes several with spaces between them."""
+    path = tmp_path / "items.item"
+    path.write_text("item_id:token\tgenre:token_seq\tname:token\n1\tx y\tx y\n2\t\tz\n3\t5\tz\n")
+    genre, name = read_attributes(FeatureFile(path), "item", "item_id").features
+    assert isinstance(genre, Words)
+    assert isinstance(name, Words)
+    assert genre.values.ids.ids.to_pylist() == ["5", "x", "y"]
+    assert genre.missing.tolist() == [1]
+    assert name.values.ids.ids.to_pylist() == ["x y", "z"]
+
+
 @pytest.mark.parametrize("size", ["1.0", "-0.0", "0.0", "7", "2.5", "-3.0", "1e300", "12.50"])
 def test_a_word_does_not_depend_on_other_rows(tmp_path: Path, size: str) -> None:
     """Among numbers, beside a missing value, beside a text, and in a list."""

@@ -77,6 +77,7 @@ def shown(
                 "nothing of somebody it does not know; train with --user-features"
             )
         file = FeatureFile(features, tuple(settled), tuple(settled.items()))
-        model = model.of_users(read_attributes(file, "user", columns["user"], option="--features"))
+        known = read_attributes(file, "user", columns["user"], option="--features", partly=True)
+        model = model.of_users(known)
     # last: those before it are in a context on average
     return model if context is None else model.in_context(words_of(context))

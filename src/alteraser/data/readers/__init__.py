@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from alteraser.data.readers._times import times
     from alteraser.data.readers._values import numbers_or_nothing
     from alteraser.data.readers._writing import WRITERS, write_rows, writer_for
+    from alteraser.data.readers.recbole import spaced
 
 __all__ = [
     "FORMATS",
@@ -61,6 +62,7 @@ __all__ = [
     "read_rows",
     "read_table",
     "settle",
+    "spaced",
     "times",
     "without_password",
     "write_rows",
@@ -93,6 +95,7 @@ _LATE = {
     "as_rows": "_table",
     "parse": "_table",
     "settle": "_table",
+    "spaced": "recbole",
     "times": "_times",
     "without_password": "_sql",
 }

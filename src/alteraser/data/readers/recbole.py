@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 
+import pyarrow as pa
+
 from alteraser.data.readers._opening import header_line
 from alteraser.data.readers._raw import Format, Raw, WantedColumns
 from alteraser.data.readers._source import Head, Source
@@ -17,6 +19,11 @@ from alteraser.errors import InvalidInput
 
 TYPE = b"recbole_type"
 _CELL = re.compile(r'"?([^\t:"]+):(token|float|token_seq|float_seq)"?')
+
+
+def spaced(field: pa.Field) -> bool:
+    """Whether a column is of several tokens a row, with spaces between them."""
+    return bool((field.metadata or {}).get(TYPE) == b"token_seq")
 
 
 def _matches(head: Head) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from alteraser.data.ids import Coded, IdMap
 from alteraser.data.readers import (
@@ -19,6 +20,7 @@ from alteraser.data.readers import (
     missing_column,
     plain,
     read_raw,
+    spaced,
 )
 from alteraser.data.side.digests import digest
 from alteraser.data.side.features import Feature, feature, kind_of_text
@@ -123,25 +125,17 @@ def read_attributes(
     *,
     kinds: Mapping[str, Kind] | None = None,
     option: str = "",
+    partly: bool = False,
 ) -> Attributes:
-    """The features of a file; ``kinds`` are those that a model settled on.
+    """The features of a file; ``kinds`` are those that a model settled on. ``partly``: of the
+    columns that are asked for those that it has, one at least.
 
     Raises InvalidInput for a column that is not there, an id that is there twice, and values that
     are no features.
     """
     raw, column = read_with_ids(file.path, (id_column, f"{table}_id", table, "id"), option)
-    names = file.columns or tuple(x for x in raw.table.column_names if x != column)
+    names = _features(raw, file.columns, column, option, partly=partly)
     known = {**dict(file.kinds), **(kinds or {})}
-    for name in names:
-        if name not in raw.table.column_names:
-            raise missing_column(raw, name, option or None)
-        if name == column:
-            raise InvalidInput(f"{raw.name}: {name} holds the ids, it is no feature")
-    if not names:
-        raise InvalidInput(
-            f"{raw.name} has no column but {column!r}: there is nothing to learn from it. Give a "
-            "file with features, or leave it out"
-        )
     only_once(raw, (column, *names))
     entities = Coded(*IdMap.build(plain(identifiers(raw.table[column], column, raw.where))))
     check_once(
@@ -152,8 +146,39 @@ def read_attributes(
     )
     for name in raw.untyped.intersection(names):
         known.setdefault(name, kind_of_text(raw.table[name]))
-    found = (feature(x, raw.table[x], raw.where, known.get(x)) for x in names)
+    found = (feature(x, _column(raw, x), raw.where, known.get(x)) for x in names)
     return Attributes(table, entities, tuple(found), raw.name)
+
+
+def _features(
+    raw: Raw, asked: tuple[str, ...], column: str, option: str, *, partly: bool
+) -> tuple[str, ...]:
+    """The names of the columns that are features, ``column`` being the ids; see
+    ``read_attributes``.
+    """
+    there = raw.table.column_names
+    names = asked or tuple(x for x in there if x != column)
+    if not names:
+        raise InvalidInput(
+            f"{raw.name} has no column but {column!r}: there is nothing to learn from it. Give a "
+            "file with features, or leave it out"
+        )
+    lacking = [x for x in names if x not in there]
+    if partly and len(lacking) == len(names):
+        raise InvalidInput(f"{option}: {raw.name} has none of the columns {', '.join(names)}")
+    if lacking and not partly:
+        raise missing_column(raw, lacking[0], option or None)
+    if column in names:
+        raise InvalidInput(f"{raw.name}: {column} holds the ids, it is no feature")
+    return tuple(x for x in names if x in there)
+
+
+def _column(raw: Raw, name: str) -> pa.ChunkedArray:
+    """A column; one that its file says to be words with spaces between them as lists of these."""
+    column = raw.table[name]
+    if not spaced(raw.table.schema.field(name)):
+        return column
+    return pc.utf8_split_whitespace(column.cast(pa.string()))
 
 
 def read_with_ids(path: Any, candidates: tuple[str, ...], option: str) -> tuple[Raw, str]:
