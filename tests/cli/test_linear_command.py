@@ -599,3 +599,20 @@ def test_of_somebody_new_a_part_may_be_known(shop: Path, tmp_path: Path, run: Ru
     code, _, err = run(f"{line}/other")
     assert code == 2
     assert "has none of the columns age, job" in err
+
+
+def test_triples_stay_what_they_were_when_those_of_other_tables_go(
+    shop: Path, tmp_path: Path, run: Run
+) -> None:
+    """Of one sort between items, and between items and nodes, the latter go with their node."""
+    graph = [f"{100 + i},by,{(101 + i) if i < 6 else 500}" for i in range(10)]
+    (tmp_path / "kg.csv").write_text("\n".join(["head,relation,tail", *graph]) + "\n")
+    w, files = tmp_path, f"--relation kg={tmp_path}/kg.csv --entities item={shop}/items.csv:node"
+    document(run, f"train {shop}/data.csv --duplicates first {files} --factors 2 --out {w}/m")
+    line = f"forget {w}/m --entity kg=500 --data {shop}/data.csv {files} --out {w}/a"
+    assert document(run, f"{line} --remaining {w}/rest")["rows_forgotten"] == {"kg/by/item-kg": 4}
+    left = f"--data {w}/rest/data.parquet --setup {w}/rest/setup.toml"
+    document(run, f"verify {w}/a {left} --before {w}/m")
+    document(run, f"forget {w}/a --entity user=3 {left} --out {w}/b --remaining {w}/last")
+    left = f"--data {w}/last/data.parquet --setup {w}/last/setup.toml"
+    document(run, f"verify {w}/b {left} --before {w}/a")

@@ -126,7 +126,7 @@ class Composite(Linear):
         request, lying = self._request(selection), main_links(sheet, self.sources.contexts)
         lying = lying.of_kinds(kinds)
         whole = self._whole(lying, request.selection)
-        given = read_given(sheet, self.sources, whole, kinds)
+        given = read_given(sheet, self.sources, whole, kinds).of_names(self.model.settings.missing)
         if self.asked.forget_set is not None and self.asked.wanted.from_ not in (None, "data"):
             request = replace(request, rows=self._rows(self.asked.forget_set, given))
         return match(self.model, request, given, self.asked.wanted.matching(), lying=lying)

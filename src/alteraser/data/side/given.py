@@ -4,7 +4,7 @@ known of entities that occur in them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -55,6 +55,18 @@ class Given:
             for table, coded in ((one.source, one.heads), (one.target, one.tails)):
                 maps.setdefault(table, []).append((coded.ids, f"relation {one.name}: {table}"))
         return {table: union(found) for table, found in maps.items()}
+
+    def of_names(self, names: Collection[str]) -> Given:
+        """With the names of the relations of a model. Triples of one sort that are between several
+        tables are relations of their own, and stay what they were when those of the other tables
+        are gone.
+        """
+        found = []
+        for one in self.links:
+            own = f"{one.name}/{one.source}-{one.target}"
+            lost = one.name not in names and own in names
+            found.append(replace(one, name=own) if lost else one)
+        return replace(self, links=tuple(found))
 
     def of_kinds(self, kinds: Mapping[str, IdKind] | None = None) -> Given:
         """With the ids of a table of one kind, whatever of it is in which file: that of ``kinds``,

@@ -55,7 +55,7 @@ def examined_composite(
     model: CompositeModel, data: Given | Interactions, asked: Inquiry
 ) -> tuple[LinearCertificate, str]:
     """``examined`` for a model of several sources: also what it keeps beside its tables."""
-    data = Given.of(data).of_kinds(model.id_kinds)
+    data = Given.of(data).of_kinds(model.id_kinds).of_names(model.settings.missing)
     belongs(model, data)
     same_kind(model, asked.before)
     posed = model.posed(model.settings, data)
