@@ -57,6 +57,7 @@ def converge(
     known: Float64 | None = None,
     limits: Limits = DEFAULT,
     max_passes: int = 5000,
+    continuation: float = 1.0,
     threads: int = 1,
     on_pass: OnPass | None = None,
 ) -> Went:
@@ -64,14 +65,21 @@ def converge(
     rows of ``after``.
 
     ``known`` is ∇L_{D_a} at the original in these rows; None where D_a is not known: then the whole
-    gradient counts as push. ``start`` is the original, or a random point to train anew.
+    gradient counts as push. ``start`` is the original, or a random point to train anew;
+    ``continuation``: how many times itself the penalty comes down from.
     """
     measure = norm_at(after, original, threads=threads)
     here = evaluate(after, original, threads=threads)
     change = here.gradient.vector - (0.0 if known is None else known)
     push = measure.norm(change)
     floor = None if known is None or push == 0.0 else measure.norm(known) / push
-    goal = Goal(limits, scale=push or None, origin=original, max_passes=max_passes)
+    goal = Goal(
+        limits,
+        scale=push or None,
+        origin=original,
+        max_passes=max_passes,
+        continuation=continuation,
+    )
     M = measure if isinstance(measure, Preconditioner) else None
     found = reach(after, start, goal, threads=threads, on_pass=on_pass, M=M)
     turned = rotated_onto(after, found.point, original)

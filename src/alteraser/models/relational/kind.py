@@ -55,6 +55,11 @@ class LinearSettings(Configured, ABC):
     def of_data(self) -> tuple[float, float]:
         """(w₀, λ) of DATA, of ``settled`` settings."""
 
+    @property
+    def strengthened(self) -> float:
+        """How many times itself λ comes down from, in training and in forgetting: not at all."""
+        return 1.0
+
     def changed(self, values: Mapping[str, Any]) -> Self:
         """With other values, by the names of options; WrongSetting for one that cannot be."""
         return type(self).model_validate({**self.own(), **values})

@@ -8,7 +8,8 @@ from alteraser.solvers.relational.evaluation import (
     hessian_product,
     scores,
 )
-from alteraser.solvers.relational.minimize import Goal, Reached, minimize
+from alteraser.solvers.relational.goal import Goal
+from alteraser.solvers.relational.minimize import Reached, minimize
 from alteraser.solvers.relational.preconditioner import Preconditioner
 
 __all__ = [

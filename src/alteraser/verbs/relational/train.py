@@ -83,7 +83,7 @@ def train(
     reached = reach(
         posed.problem,
         posed.start(settings.seed),
-        Goal(limits, max_passes=settings.max_passes),
+        Goal(limits, max_passes=settings.max_passes, continuation=settings.strengthened),
         threads=threads or default_threads(),
         on_pass=events.passes(on_pass),
     )
