@@ -62,7 +62,7 @@ class LinearLightGCN(LinearKind):
         ge=1.0,
         le=1e6,
         allow_inf_nan=False,
-        description="how many times itself λ comes down from, 1: not at all; from the data",
+        description="how many times itself λ may come down from, 1: not at all; from the data",
     )
 
     @property

@@ -27,9 +27,18 @@ def critical_share(problem: LinearProblem, *, threads: int = 1) -> float | None:
     """The multiple of its penalty from which on zeros are a minimum of ``problem``; None where
     they are no stationary point (biases), or nothing is penalized.
     """
+    found = critical_shares(problem, 1, threads=threads)
+    return float(found[0]) if len(found) else None
+
+
+def critical_shares(problem: LinearProblem, count: int, *, threads: int = 1) -> Float64:
+    """Multiples of its penalty below which a first, a second, … column of ``problem`` comes to be,
+    from the largest down: as many as there are, ``count`` at most; none where ``critical_share`` is
+    None.
+    """
     ridge = np.concatenate([problem.ridge[table.name] for table in problem.tables])
     if any(relation.biases for relation in problem.relations) or not np.all(ridge > 0):
-        return None
+        return np.empty(0)
     # columns do not see each other at 0
     relations = tuple(replace(relation, prediction=None) for relation in problem.relations)
     one = replace(problem, rank=1, relations=relations)
@@ -40,8 +49,10 @@ def critical_share(problem: LinearProblem, *, threads: int = 1) -> float | None:
         bent = hessian_product(one, zeros, direction, threads=threads).vector / 2.0
         return np.asarray(x.ravel() - bent / root)
 
-    if ridge.size == 1:
-        return float(pulled(np.ones(1))[0])
+    if ridge.size <= count:
+        columns = [pulled(x) for x in np.eye(ridge.size)]
+        return np.asarray(np.linalg.eigvalsh(np.array(columns))[::-1])
     form = LinearOperator((ridge.size, ridge.size), matvec=pulled, dtype=np.float64)
     start = np.random.default_rng(0).random(ridge.size)
-    return float(eigsh(form, k=1, which="LA", v0=start, tol=DIGITS, return_eigenvectors=False)[0])
+    found = eigsh(form, k=count, which="LA", v0=start, tol=DIGITS, return_eigenvectors=False)
+    return np.asarray(np.sort(found)[::-1])

@@ -3,9 +3,12 @@
 A loss of products has one least only where the penalty leaves columns empty (Haeffele & Vidal, CVPR
 2015). Below that it may have several: a group of rows that many columns could serve keeps to the
 one that it found first, whatever more there is for it elsewhere, and two starts end in two places.
-Coming down from where the penalty has emptied columns, or nearly, groups choose while each of them
-is still small, by what the data say and not by the start (continuation: Hale, Yin & Zhang, SIAM J.
-Optim. 2008; warm starts along a path: Friedman et al., J. Stat. Softw. 2010).
+Coming down from where the last column has just come to be, groups choose while columns are still
+few or small, by what the data say and not by the start (continuation: Hale, Yin & Zhang, SIAM J.
+Optim. 2008; warm starts along a path: Friedman et al., J. Stat. Softw. 2010). From further up it is
+the start that says again: what has shrunk to nothing grows from what is left of it.
+
+That is no proof of one place, and none that it is the lowest.
 """
 
 from __future__ import annotations
@@ -13,18 +16,32 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import numpy as np
+
 from alteraser.models.relational import LinearProblem
 from alteraser.solvers.loop import AGAIN, Decided, Move
+from alteraser.solvers.relational.collapse import critical_shares
 from alteraser.solvers.relational.descent import LinearDescent, LinearRun
 
+COME = "come"
+BELOW = 0.8
+"""Share of the penalty below which the last column comes to be, to start from"""
 STEP = math.sqrt(2.0)
 """What a penalty is divided by from one stage to the next"""
 FOLLOWED, ITERATIONS = 1e-3, 100
 """Share of ‖Θ‖_B to which the gradient comes in a stage, to follow the path; iterations at most"""
 
 
+def strongest(problem: LinearProblem, most: float, *, threads: int) -> float:
+    """How many times itself the penalty of ``problem`` comes down from, ``most`` at most."""
+    if most <= STEP:
+        return 1.0
+    shares = critical_shares(problem, problem.rank, threads=threads)
+    return float(np.clip(BELOW * shares[-1], 1.0, most)) if len(shares) else 1.0
+
+
 def stages(continuation: float) -> tuple[float, ...]:
-    """Shares of λ above 1, from the first one down.
+    """Shares of λ, from the first one down to above 1.
 
     >>> [round(x, 2) for x in stages(4.0)], stages(1.0)
     ([4.0, 2.83, 2.0, 1.41], ())
@@ -39,16 +56,19 @@ def strengthened(problem: LinearProblem, share: float) -> LinearProblem:
 
 
 class Continuation(Decided):
-    """Iterations of L-BFGS, stage after stage; ``come`` where the penalty is the one asked for."""
+    """Iterations of L-BFGS, stage after stage; ``come`` where the penalty is the one asked for, at
+    once where there are no stages.
+    """
 
     def __init__(self, state: LinearRun) -> None:
-        self._asked, self._left = state.asked_for, list(stages(state.goal.continuation))
+        most = strongest(state.problem, state.goal.continuation, threads=state.threads)
+        self._asked, self._left = state.asked_for, list(stages(most))
         self._descent, self._count = LinearDescent(state), 0
 
     def move(self, state: LinearRun) -> Move:
         """One iteration."""
-        if state.problem is self._asked:
-            self._next(state)
+        if state.problem is self._asked and self._next(state) == COME:
+            return Move(signal=COME)
         made = self._descent.move(state)
         self._count += 1
         far = state.norm > FOLLOWED * state.theta
@@ -58,7 +78,8 @@ class Continuation(Decided):
 
     def _next(self, state: LinearRun) -> str:
         """On to the next stage."""
-        share = self._left.pop(0) if self._left else 1.0
-        state.pose(self._asked if share == 1.0 else strengthened(self._asked, share))
+        following = strengthened(self._asked, self._left.pop(0)) if self._left else self._asked
+        if following is not state.problem:
+            state.pose(following)
         self._descent, self._count = LinearDescent(state), 0
-        return AGAIN if state.problem is not self._asked else "come"
+        return COME if following is self._asked else AGAIN

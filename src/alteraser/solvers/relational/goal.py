@@ -22,7 +22,7 @@ class Goal:
     memory: int = 10
     """Pairs of steps and gradients that L-BFGS keeps"""
     continuation: float = 1.0
-    """How many times itself the penalty comes down from; see ``continuation``"""
+    """How many times itself the penalty may come down from; see ``continuation``"""
 
     @property
     def residual(self) -> float:

@@ -17,7 +17,7 @@ from alteraser.models.relational import LinearProblem, Point
 from alteraser.runtime.allocator import kept
 from alteraser.solvers.loop import End, Phase, Plan, Until
 from alteraser.solvers.loop import minimize as loop
-from alteraser.solvers.relational.continuation import Continuation
+from alteraser.solvers.relational.continuation import COME, Continuation
 from alteraser.solvers.relational.descent import LinearDescent, LinearRun
 from alteraser.solvers.relational.goal import Goal
 from alteraser.solvers.relational.preconditioner import Preconditioner
@@ -77,7 +77,7 @@ def minimize(
             "continuation" if goal.continuation > 1.0 else "descent",
             phases,
             {
-                ("continuation", "come"): "descent",
+                ("continuation", COME): "descent",
                 ("descent", "near"): "refine",
                 ("descent", "spent"): "refine",
                 ("refine", "far"): "descent",
