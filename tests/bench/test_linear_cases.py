@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import Run
 
-from alteraser.bench.linear import gradient
+from alteraser.bench.linear import gradient, places
 from alteraser.models import Factors
 from alteraser.solvers.relational import evaluate, scores
 from alteraser.solvers.stationarity import evaluate as of_factors
@@ -193,3 +193,23 @@ def test_what_the_gradient_is_measured_against_is_the_same_arithmetic() -> None:
     penalty = gradient.RIDGE * float(sum((E**2).sum() for E in point.tables.values()))
     assert evaluate(problem, point).value == pytest.approx(apart + penalty, rel=1e-10)
     assert len(problem.relations) == 5
+
+
+def test_places_are_looked_at_from_several_starts(
+    tiny: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(places, "PARTS", 2)
+    ((header, rows),) = run_case(run, f"{tiny} --case places --layers 1 --factors 8 --users 60")
+    assert header == list(places.HEADER)
+    assert [(row[0], row[2]) for row in rows] == [
+        ("1", "1 λ"),
+        ("1", "8 λ"),
+        ("2", "1 λ"),
+        ("2", "8 λ"),
+    ]
+    for row in rows:
+        agreed, distance, forgotten, other = (float(x) for x in row[3:7])
+        one, two, three = (float(x) for x in row[7].split(", "))
+        # whatever the place, models at one L agree
+        assert abs(one - two) > 1e-3 or (agreed > 0.999 and distance < 1e-5)
+        assert abs(one - three) > 1e-3 or (forgotten > 0.999 and other < 1e-5)

@@ -39,6 +39,8 @@ class Case:
     """A file of heads, relations and tails there"""
     nodes: str | None = None
     """``FILE:COLUMN``: which node an item is"""
+    users: int = 3000
+    """Of a cut of a set, of places"""
     feature_scaling: float = 1.0
     """ν"""
     tuned: bool = False

@@ -14,6 +14,7 @@ from alteraser.bench.linear.factorization import factorization
 from alteraser.bench.linear.features import features
 from alteraser.bench.linear.gradient import gradients
 from alteraser.bench.linear.lightgcn import lightgcn
+from alteraser.bench.linear.places import places
 from alteraser.bench.linear.relations import relations
 from alteraser.errors import InvalidInput
 from alteraser.runtime.extras import require
@@ -23,6 +24,7 @@ CASES = {
     "enmf": factorization,
     "features": features,
     "relations": relations,
+    "places": places,
 }
 """By name: what is run on a set"""
 DEFAULTS, GRADIENT = "defaults", "gradient"
@@ -61,6 +63,9 @@ def linear(
         str,
         typer.Option("--sizes", help="Millions of rows, with commas or spaces; of gradient."),
     ] = "1,3,10",
+    users: Annotated[
+        int, typer.Option("--users", min=50, help="Users of a cut of SET; of places.")
+    ] = 3000,
     feature_scaling: Annotated[float, typer.Option("--feature-scaling", help="ν.")] = 1.0,
     missing_weight: MissingWeight = None,
     regularization: Regularization = None,
@@ -102,9 +107,10 @@ def linear(
 
     lightgcn: the paper's scenario. enmf: matrix factorization as a case of the family, beside ENMF.
     features: what is known of users and items, and a graph; items nobody had. relations: views,
-    carts and purchases, drawn from the interactions of a set, generated without one. defaults: what
-    shares of ENMF's λ are worth to LightGCN, on validation cuts of all sets. gradient: what one of
-    five generated relations costs beside those of ENMF, by size; no set is read.
+    carts and purchases, drawn from the interactions of a set, generated without one. places: where
+    LightGCN comes to rest, from several starts, on cuts of a set. defaults: what shares of ENMF's λ
+    are worth to LightGCN, on validation cuts of all sets. gradient: what one of five generated
+    relations costs beside those of ENMF, by size; no set is read.
 
     Example: alteraser bench linear ml-100k --layers 2 --factors 32
 
@@ -116,6 +122,8 @@ def linear(
     --graph kg.parquet --nodes items.parquet:kg_entity
 
     Example: alteraser bench linear --case relations
+
+    Example: alteraser bench linear gowalla --case places --layers 2 --factors 16
 
     Example: alteraser bench linear ml-100k ml-1m --case defaults --layers 2,3 --factors 32
     """
@@ -133,6 +141,7 @@ def linear(
         user_features=user_features,
         graph=graph,
         nodes=nodes,
+        users=users,
         feature_scaling=feature_scaling,
         tuned=tuned,
         beside=beside,

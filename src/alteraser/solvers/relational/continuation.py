@@ -46,7 +46,7 @@ def stages(continuation: float) -> tuple[float, ...]:
     >>> [round(x, 2) for x in stages(4.0)], stages(1.0)
     ([4.0, 2.83, 2.0, 1.41], ())
     """
-    count = round(math.log(continuation, STEP) + 0.49)
+    count = round(math.log(continuation, STEP))
     return tuple(continuation / STEP**at for at in range(count))
 
 
