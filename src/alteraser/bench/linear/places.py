@@ -17,13 +17,15 @@ from alteraser.bench.common import clocked, load, table
 from alteraser.bench.linear.case import Case
 from alteraser.data.interactions import Interactions
 from alteraser.data.sets import inject_noise
-from alteraser.models.relational.lightgcn import CONTINUATION, LinearLightGCN
+from alteraser.models.relational.lightgcn import LinearLightGCN
 from alteraser.verbs.relational.train import train
 
 PARTS = 5
 """Cuts of a set, of seeds 1, 2, …"""
 FEWEST = 5
 """Interactions that users and items of a cut have at least, before the noise"""
+DOWN = 8.0
+"""Times λ to come down from"""
 HEADER = (
     "cut",
     "interactions",
@@ -58,7 +60,7 @@ def part(whole: Interactions, users: int, seed: int) -> Interactions:
 
 def _cut(whole: Interactions, seed: int, kind: LinearLightGCN, users: int) -> None:
     scene = inject_noise(part(whole, users, seed), users=32, seed=0)
-    for down in (1.0, CONTINUATION):
+    for down in (1.0, DOWN):
         settings = kind.model_copy(update={"continuation": down})
         original = train(settings, scene.polluted, threads=1)
         erasure, forgot, _ = clocked(

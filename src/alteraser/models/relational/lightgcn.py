@@ -37,11 +37,6 @@ MORE = 1.4
 KuaiRec and Amazon Electronics more accurate than 1, at K = 2"""
 
 
-CONTINUATION = 8.0
-"""Times λ to come down from where there are more numbers to learn than interactions: there training
-may rest in several places, which at eight times λ are one, or nearly"""
-
-
 class LinearLightGCN(LinearKind):
     """LightGCN with the full loss.
 
@@ -57,37 +52,33 @@ class LinearLightGCN(LinearKind):
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {"layers": (1, 2, 3)}
 
     layers: int = Field(default=2, ge=0, le=16, description="K, how far the graph smooths")
-    continuation: float | None = Field(
-        default=None,
+    continuation: float = Field(
+        default=1.0,
         ge=1.0,
         le=1e6,
         allow_inf_nan=False,
-        description="how many times itself λ may come down from, 1: not at all; from the data",
+        description="how many times itself λ may come down from; 1: not at all",
     )
 
     @property
     def strengthened(self) -> float:
         """See ``LinearSettings``."""
-        return 1.0 if self.continuation is None else self.continuation
+        return self.continuation
 
     def settled(self, data: Interactions) -> Self:
         """With w₀ of the rule for ENMF, and ``MORE`` of its λ over (K + 1)²: that is what
-        propagation shrinks what is not smooth by. λ comes down from ``CONTINUATION`` times it where
-        there are fewer interactions than numbers to learn.
+        propagation shrinks what is not smooth by.
         """
         from alteraser.models.factorization.defaults import defaults
 
         rule = defaults(data)
-        w0, ridge, course = self.missing_weight, self.regularization, self.continuation
-        rows = np.count_nonzero(data.user_counts) + np.count_nonzero(data.item_counts)
-        sparse = self.factors * rows > len(data)
+        w0, ridge = self.missing_weight, self.regularization
         return self.model_copy(
             update={
                 "missing_weight": rule.missing_weight if w0 is None else w0,
                 "regularization": MORE * rule.regularization / (self.layers + 1) ** 2
                 if ridge is None
                 else ridge,
-                "continuation": (CONTINUATION if sparse else 1.0) if course is None else course,
             }
         )
 

@@ -28,7 +28,7 @@ BELOW = 0.8
 """Share of the penalty below which the last column comes to be, to start from"""
 STEP = math.sqrt(2.0)
 """What a penalty is divided by from one stage to the next"""
-FOLLOWED, ITERATIONS = 1e-3, 100
+FOLLOWED, ITERATIONS = 3e-4, 100
 """Share of ‖Θ‖_B to which the gradient comes in a stage, to follow the path; iterations at most"""
 
 
