@@ -14,6 +14,7 @@ import numpy.typing as npt
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.solvers.relational.evaluation import LinearCurvature
 from alteraser.solvers.relational.preconditioner import Preconditioner
+from alteraser.solvers.relational.soft import SoftTurns
 from alteraser.solvers.relational.symmetry import Turns
 
 Float64 = npt.NDArray[np.float64]
@@ -26,6 +27,8 @@ SLOWEST, FASTEST = 0.9, 0.3
 """Share of what it lacked that is taken to be left after so many products, at most and at least"""
 DEEPEST = 1e-4
 """Share of the gradient below which float32 has no more to say"""
+DEEPER = 1e-10
+"""The same of float64"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class NewtonStep:
     """‖x + H⁻¹g‖, what the solution lacks, by how it changed in its last products"""
     arrived: float | None = None
     """Where the step was taken: about the distance from there"""
+    soft: SoftTurns | None = None
+    """What was solved beside the preconditioner, where an h is trained"""
 
     @property
     def distance(self) -> float:
@@ -69,16 +74,26 @@ def newton_step(
     ``lacking``, or for ``products`` products.
     """
     turns = Turns(problem, point)
-    curvature = LinearCurvature(problem, point, dtype=np.float32, threads=threads)
+    trained = bool(point.predictions) and problem.rank > 1
+    dtype, deepest = (np.float64, DEEPER) if trained else (np.float32, DEEPEST)
+    curvature = LinearCurvature(problem, point, dtype=dtype, threads=threads)
+    soft, count = None, 0
+    if trained:
+        soft = SoftTurns(problem, point, curvature)
+        count = soft.products
+        if soft.bent is not None:
+            return NewtonStep(
+                np.zeros_like(gradient), 1.0, soft.bent, float(soft.values[0]), count, np.inf
+            )
     largest = float(np.max(np.abs(gradient), initial=0.0))
     # squares of what is smaller are no numbers: a model that is nothing, its tables almost zero
     unit = largest if 0.0 < largest < TINY else 1.0
     x, r = np.zeros_like(gradient), turns.off(-gradient / unit)
-    z = turns.off(M(r))
+    z = turns.off(inverse(M, soft, r))
     p, rz = z, float(r @ z)
-    first, count, smallest, course = rz, 0, np.inf, _Course(x)
-    while count < products and rz > DEEPEST**2 * first:
-        if rz <= forcing**2 * first and unit * course.lacks <= lacking:
+    first, smallest, course = rz, np.inf, _Course(x, count)
+    while count < products and rz > deepest**2 * first:
+        if rz <= forcing**2 * first and unit * _lacks(course, soft, r) <= lacking:
             break
         size = float(np.abs(p).max())  # float32 must not underflow
         along = (curvature @ problem.point(p / size)).vector
@@ -90,11 +105,24 @@ def newton_step(
         step = rz / bent
         x, r = x + step * p, r - step * q
         course.look(x, count)
-        z = turns.off(M(r))
+        z = turns.off(inverse(M, soft, r))
         before, rz = rz, float(r @ z)
         p = z + (rz / before) * p
     left = float(np.sqrt(max(rz, 0.0) / first)) if first > 0 else 0.0
-    return NewtonStep(unit * x, left, None, smallest, count, unit * course.lacks)
+    lacks = unit * _lacks(course, soft, r)
+    return NewtonStep(unit * x, left, None, smallest, count, lacks, soft=soft)
+
+
+def inverse(M: Preconditioner, soft: SoftTurns | None, gradient: Float64) -> Float64:
+    """About H⁻¹ of a gradient, by both levels."""
+    return M(gradient) if soft is None else M(gradient) + soft.solve(gradient)
+
+
+def _lacks(course: _Course, soft: SoftTurns | None, residual: Float64) -> float:
+    """What a solution lacks, by its course and by what of its residual is along rotations."""
+    if soft is None:
+        return course.lacks
+    return course.lacks + float(np.linalg.norm(soft.solve(residual)))
 
 
 class _Course:
@@ -102,12 +130,13 @@ class _Course:
     rest is what it lacks (for energies: Golub & Meurant, BIT 1997).
     """
 
-    def __init__(self, x: Float64) -> None:
+    def __init__(self, x: Float64, first: int) -> None:
         self._before, self._change, self.lacks = x, np.inf, np.inf
+        self._first = first
 
     def look(self, x: Float64, count: int) -> None:
         """Compare, where it is time to."""
-        if count % DELAY:
+        if (count - self._first) % DELAY:
             return
         change = float(np.linalg.norm(x - self._before))
         share = min(change / self._change, SLOWEST) if np.isfinite(self._change) else SLOWEST

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from alteraser.solvers.loop import Decided, Move
 from alteraser.solvers.relational.descent import NOISE, RESOLVED, TRIES, LinearRun
 from alteraser.solvers.relational.discarded import escape
-from alteraser.solvers.relational.newton import NewtonStep, newton_step
+from alteraser.solvers.relational.newton import NewtonStep, inverse, newton_step
+from alteraser.solvers.relational.soft import gone
 from alteraser.solvers.trace import PassRecord
 
 Float64 = npt.NDArray[np.float64]
@@ -57,6 +58,8 @@ class LinearRefine(Decided):
         far = found.distance / state.size
         if far <= state.asked and state.residual <= state.goal.residual:
             return Move(self._record(state, found), "bent" if _lower(state) else "arrived")
+        if found.soft is not None:
+            return self._along(state, found, far)
         vector = state.point.vector + found.step
         value, gradient = state.look(vector)
         noise = NOISE * abs(state.value)
@@ -75,6 +78,24 @@ class LinearRefine(Decided):
         self._before = min(far, self._before)
         return Move(record, "far")
 
+    def _along(self, state: LinearRun, found: NewtonStep, far: float) -> Move:
+        """Go it by its arc, as far as L falls; near the end, where L is rounding, as far as what is
+        left of the gradient, soft directions in it, is less. What is left then is measured anew: it
+        need not be of the kind that the solve has left.
+        """
+        noise, record = NOISE * abs(state.value), self._record(state, found)
+        nearer, self._before = far < STUCK * self._before, min(far, self._before)
+        before, t = _size(state, found, state.gradient), 1.0
+        for _ in range(TRIES):
+            vector = gone(state.problem, state.point, t * found.step)
+            value, gradient = state.look(vector)
+            less = nearer and value <= state.value + noise
+            if value < state.value - noise or (less and _size(state, found, gradient) < before):
+                state.go(vector, value, gradient)
+                return Move(record, "far")
+            t *= 0.3
+        return Move(record, "far" if nearer else "spent")
+
     def _record(self, state: LinearRun, found: NewtonStep) -> PassRecord:
         return PassRecord.of(
             "polish",
@@ -84,6 +105,11 @@ class LinearRefine(Decided):
             products=found.products,
             distance=found.distance / state.size,
         )
+
+
+def _size(state: LinearRun, found: NewtonStep, gradient: Float64) -> float:
+    """√(gᵀH⁻¹g), about."""
+    return float(np.sqrt(max(float(gradient @ inverse(state.M, found.soft, gradient)), 0.0)))
 
 
 def _vanish(state: LinearRun) -> None:
@@ -120,7 +146,7 @@ def _leave(state: LinearRun, bent: Float64) -> bool:
         bent = -bent
     t = 0.1 * state.size / float(np.linalg.norm(bent))
     for _ in range(TRIES):
-        vector = state.point.vector + t * bent
+        vector = gone(state.problem, state.point, t * bent)
         value, gradient = state.look(vector)
         if value < state.value - NOISE * abs(state.value):
             state.go(vector, value, gradient)
