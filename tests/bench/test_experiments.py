@@ -77,7 +77,8 @@ def test_the_list_imports_none_of_them() -> None:
         ("bench nothing", "No such command 'nothing'"),
         (
             "bench linear --case none",
-            "--case 'none': there are lightgcn, enmf, features, relations, defaults, gradient",
+            "--case 'none': there are lightgcn, enmf, features, relations, places, defaults, "
+            "gradient",
         ),
         ("bench linear --case features", "--case features: name a folder, and what of it is known"),
     ],
