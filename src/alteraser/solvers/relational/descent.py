@@ -55,27 +55,25 @@ class LinearRun:
         threads: int,
         M: Preconditioner | None = None,
     ) -> None:
-        self.problem = self.asked_for = problem
-        self.point, self.goal, self.threads = point, goal, threads
+        self.asked_for, self.point, self.goal, self.threads = problem, point, goal, threads
         self.evaluations = self.products = 0
         self.measured: NewtonStep | None = None
-        self.value, self.gradient = self.look(point.vector)
-        if M is not None and np.array_equal(M.point.vector, point.vector):
-            M.point, self.M = point, M
+        self.pose(problem, M)
+
+    def pose(self, problem: LinearProblem, M: Preconditioner | None = None) -> None:
+        """Be at the same point of a problem, of whose curvature nothing is known but ``M``, where
+        that is of this point.
+        """
+        self.problem, self.point = problem, problem.point(self.point.vector)
+        self.value, self.gradient = self.look(self.point.vector)
+        if M is not None and np.array_equal(M.point.vector, self.point.vector):
+            M.point, self.M = self.point, M
             self.M.uncouple()
         else:
-            self.M = Preconditioner(problem, point, threads, near=False)
+            self.M = Preconditioner(problem, self.point, self.threads, near=False)
         self.slow, self._coupled = Slow(), False
         self.near = False
         """Whether the preconditioner lets sides answer to each other"""
-        self.approach(self.norm / self.theta)
-
-    def pose(self, problem: LinearProblem) -> None:
-        """Be at the same point of another problem, and know nothing of its curvature."""
-        self.problem, self.point = problem, problem.point(self.point.vector)
-        self.value, self.gradient = self.look(self.point.vector)
-        self.M = Preconditioner(problem, self.point, self.threads, near=False)
-        self.slow, self._coupled, self.near = Slow(), False, False
         self.approach(self.norm / self.theta)
 
     def look(self, vector: Float64) -> tuple[float, Float64]:
