@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,18 @@ class Service:
     def close(self) -> None:
         self.worker.end()
         self.state.close()
+
+
+@contextmanager
+def copied(world: Path, place: Path, patch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A copy of a world of files, with its state open; paths are relative to it."""
+    shutil.copytree(world, place / "world")
+    patch.chdir(place / "world")
+    service = Service(place / "world" / "state")
+    try:
+        yield service
+    finally:
+        service.close()
 
 
 @pytest.fixture

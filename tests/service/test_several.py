@@ -32,7 +32,7 @@ from alteraser.service.state import create, declared_by
 from alteraser.verbs.relational.train import train as train_linear
 
 from . import several
-from .conftest import Service
+from .conftest import Service, copied
 from .several import WHOLE, person
 
 Names = set[tuple[Any, ...]]
@@ -50,13 +50,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def service(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    import shutil
-
-    shutil.copytree(world, tmp_path / "world")
-    monkeypatch.chdir(tmp_path / "world")
-    opened = Service(tmp_path / "world" / "state")
-    yield opened
-    opened.close()
+    with copied(world, tmp_path, monkeypatch) as opened:
+        yield opened
 
 
 def held(service: Service) -> HeldSources:

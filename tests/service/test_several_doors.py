@@ -23,7 +23,7 @@ from alteraser.service.outside import Outside
 
 from . import several
 from .certificates import Authority
-from .conftest import Service
+from .conftest import Service, copied
 from .several import person
 from .test_http import Site, running
 from .test_opendsr import DOMAIN, hashed
@@ -43,12 +43,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def site(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    shutil.copytree(world, tmp_path / "world")
-    monkeypatch.chdir(tmp_path / "world")
-    opened = Service(tmp_path / "world" / "state")
-    with running(opened) as found:
+    with copied(world, tmp_path, monkeypatch) as opened, running(opened) as found:
         yield found
-    opened.close()
 
 
 def said(line: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from alteraser.errors import InvalidInput
 from alteraser.ledger.asked import asked
 
 from . import several
-from .conftest import Service
+from .conftest import Service, copied
 from .several import START, person
 
 FINER = {MAIN: 1, "views": 1000}
@@ -39,13 +39,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def service(world: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    import shutil
-
-    shutil.copytree(world, tmp_path / "world")
-    monkeypatch.chdir(tmp_path / "world")
-    opened = Service(tmp_path / "world" / "state")
-    yield opened
-    opened.close()
+    with copied(world, tmp_path, monkeypatch) as opened:
+        yield opened
 
 
 def rows(service: Service) -> set[tuple[str, Any, float | None]]:
