@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 import threading
 import time
@@ -35,12 +36,13 @@ def port() -> Iterator[int]:
     thread.join()
 
 
-def answered(port: int, *parts: bytes) -> bytes:
+def answered(port: int, *parts: bytes, wait: float = 0.0) -> bytes:
     """All that comes back until the connection is closed, or nothing more is said."""
     with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
         try:
             for part in parts:
                 raw.sendall(part)
+                time.sleep(wait)
             raw.shutdown(socket.SHUT_WR)
         except OSError:
             pass  # closed at the other end
@@ -59,7 +61,9 @@ def head(*lines: bytes) -> bytes:
 
 LONG = b"a" * (2 * HEAD)
 ENDLESS = [b"a" * 16384] * 64  # 1 MiB
-CHUNKS = (b"Host: x", b"Transfer-Encoding: chunked", b"", b"1", b"{", b"0", b"")
+CHUNKED = b"Transfer-Encoding: chunked"
+CHUNKS = (b"Host: x", CHUNKED, b"", b"1", b"{", b"0", b"")
+UPGRADE = (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABk")
 
 REFUSED = {
     "a long address": [head(b"GET /" + LONG + b" HTTP/1.1")],
@@ -83,21 +87,92 @@ REFUSED = {
     "no such version": [head(b"GET / HTTP/9.9")],
     "no HTTP": [b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03" * 20],
     "bytes in an address": [head(b"GET /\xff\xfe HTTP/1.1")],
+    "a zero byte in a header": [head(b"GET / HTTP/1.1", b"Authorization: Bearer \x00")],
+    "an address without a path": [head(b"GET http://x HTTP/1.1")],
+    "a method in small letters": [head(b"get / HTTP/1.1")],
+    "small talk": [b"hello there\r\n\r\n"],
+    "no colon": [head(b"GET / HTTP/1.1", b"hello")],
+    "HTTP/2": [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+    "a chunk of no length": [head(b"POST / HTTP/1.1", CHUNKED) + b"zz\r\n{}\r\n0\r\n\r\n"],
+    "a chunk longer than it says": [head(b"POST / HTTP/1.1", CHUNKED) + b"1\r\n{}\r\n0\r\n\r\n"],
+    "a body for another protocol": [
+        head(b"POST / HTTP/1.1", b"Content-Length: 2", *UPGRADE) + b"{}"
+    ],
+    "chunks for another protocol": [
+        head(b"POST / HTTP/1.1", CHUNKED, *UPGRADE) + b"2\r\n{}\r\n0\r\n\r\n"
+    ],
 }
+
+
+def is_refused(found: bytes) -> str:
+    """One answer, the document that every error is; what it says."""
+    start, _, body = found.partition(b"\r\n\r\n")
+    lines = [line.lower() for line in start.split(b"\r\n")]
+    assert lines[0] == b"http/1.1 400 bad request", found[:100]
+    assert {b"content-type: application/problem+json", b"connection: close"} <= set(lines)
+    document = json.loads(body)
+    assert (document["status"], document["code"]) == (400, "http")
+    return str(document["detail"])
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_a_head_that_is_refused(port: int, name: str) -> None:
-    """400 and the end of the connection; or the end alone, where the answer was overtaken by it."""
+    """400 and the end of the connection; or the end alone, where the answer was overtaken by it.
+    Nothing of it is taken for a second request, and others are served."""
     found = answered(port, *REFUSED[name])
-    assert not found or found.startswith(b"HTTP/1.1 400 "), found[:100]
-    assert found.count(b"HTTP/1.1 ") <= 1, "nothing of it is taken for a second request"
+    if found:
+        is_refused(found)
+    assert answered(port, head(b"GET / HTTP/1.1")).startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_head_that_is_refused_is_said_to_be(port: int) -> None:
-    found = answered(port, head(b"GET / HTTP/1.1", b"X: " + b"a" * (HEAD + 1)))
-    assert found.startswith(b"HTTP/1.1 400 ")
-    assert b"connection: close" in found.lower()
+@pytest.mark.parametrize(
+    "head_of_it", [(b"X: " + b"a" * (HEAD + 1),), (b"X: 1",) * (HEADERS + 1)], ids=["long", "many"]
+)
+def test_a_head_that_is_refused_is_said_to_be(port: int, head_of_it: tuple[bytes, ...]) -> None:
+    found = answered(port, head(b"GET / HTTP/1.1", *head_of_it))
+    assert is_refused(found) == protocol.TOO_LONG
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.2])
+@pytest.mark.parametrize("first", ["POST", "GET"])
+def test_what_follows_an_upgrade_that_is_not_done_is_no_request(
+    port: int, first: str, wait: float
+) -> None:
+    """Where a proxy passes both on, the answer to the second would be the next one's."""
+    inner = b"GET /inner HTTP/1.1\r\nHost: x\r\n\r\n"
+    lines = (f"{first} / HTTP/1.1", "Host: x", f"Content-Length: {len(inner)}")
+    whole = "\r\n".join(lines).encode() + b"\r\n" + b"\r\n".join((*UPGRADE, b"", b""))
+    found = answered(port, whole, inner, wait=wait)
+    assert not found or is_refused(found)
+
+
+def test_an_upgrade_is_not_done(port: int) -> None:
+    """Some clients ask for HTTP/2 with each request, and take HTTP/1.1 where they are given it."""
+    for more in ((), (b"Content-Length: 0",)):
+        lines = (b"GET / HTTP/1.1", b"Host: x", *UPGRADE, *more, b"", b"")
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as raw:
+            for _ in range(2):
+                raw.sendall(b"\r\n".join(lines))
+                one_answer(raw)
+
+
+@pytest.mark.parametrize("before", [1, 3])
+@pytest.mark.parametrize(
+    ("junk", "expected"),
+    [
+        (b"junk\r\n\r\n", []),
+        (b"POST / HTTP/1.1\r\nHost: x\r\n" + CHUNKED + b"\r\n\r\nzz", [b"400"]),
+    ],
+    ids=["head", "body"],
+)
+def test_who_sent_something_before_is_answered_that(
+    port: int, junk: bytes, expected: list[bytes], before: int
+) -> None:
+    """A 400 in its place would say of a request which is done that it was not."""
+    found = answered(port, (WHOLE + b"{}") * before + junk)
+    assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200"] * before + expected
+    if expected:
+        is_refused(found[found.rindex(b"HTTP/1.1 ") :])
 
 
 def test_a_head_that_is_just_short_enough(port: int) -> None:

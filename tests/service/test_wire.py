@@ -9,6 +9,7 @@ import pytest
 
 from alteraser.service import app
 
+from .conftest import BASE
 from .test_http import Site, site  # noqa: F401
 
 BODY = b'{"users": [4]}'
@@ -65,6 +66,19 @@ def test_two_lengths_are_one_call(site: Site) -> None:  # noqa: F811
     found = sent(site, POST, *headers, body=inner)
     assert b" 204 " not in found
     assert site.taken == 0
+
+
+def test_what_is_no_http_does_not_undo_what_was(site: Site) -> None:  # noqa: F811
+    """A 400 before the 202 would say that nothing was taken in, and so would no answer."""
+    lines = (POST, "Host: x", f"Authorization: Bearer {site.admin}", KIND, NAMED)
+    body = b'{"users": [%d]}' % BASE
+    with socket.create_connection(("127.0.0.1", site.client.base_url.port), timeout=10) as raw:
+        whole = "\r\n".join((*lines, f"Content-Length: {len(body)}", "", "")).encode() + body
+        raw.sendall(whole + b"\x00\x01\r\n\r\n")
+        found = raw.makefile("rb").read()
+    assert found.startswith(b"HTTP/1.1 202 ")
+    assert found.count(b"HTTP/1.1 ") == 1
+    assert site.taken == 1
 
 
 @pytest.mark.parametrize("method", ["TRACE", "PUT", "PATCH", "CONNECT", "FORGET", "get"])

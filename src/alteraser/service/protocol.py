@@ -9,10 +9,13 @@ from fastapi import FastAPI
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from alteraser.service.problems import answer
+
 HEAD = 64 * 2**10
 """Bytes of a request's line and headers; a longer one is refused"""
 HEADERS = 100
 """Headers of a request; more are refused"""
+TOO_LONG = f"the head of the request is longer than {HEAD} bytes or {HEADERS} headers; shorten it"
 PATIENCE = 10.0
 """Seconds that a request's line and headers may take to arrive; a connection without them ends"""
 
@@ -36,13 +39,14 @@ def configured(app: FastAPI, *, grace: int, keep_alive: int = 75) -> Config:
 
 class Bounded(HttpToolsProtocol):
     """uvicorn's protocol over httptools, which by itself keeps headers of any length, waits for
-    them for ever, and takes what follows a body in chunks (trailers) for headers.
+    them for ever, takes what follows a body in chunks (trailers) for headers, and the body of a
+    request that asks for another protocol for a request of its own.
     """
 
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._size = self._silent = self._headers = 0
-        self._whole = False
+        self._whole, self._why = False, ""
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -60,7 +64,7 @@ class Bounded(HttpToolsProtocol):
         self._silent += len(data)  # until the parser has made something of it
         super().data_received(data)
         if self._silent > HEAD and not self.transport.is_closing():
-            self.send_400_response("The head of the request is too long.")
+            self.send_400_response(TOO_LONG)
         # what was sent ended the time that a connection which nobody uses is kept
         if not self._whole or self.cycle is None or self.cycle.response_complete:
             self._await_head()
@@ -86,6 +90,8 @@ class Bounded(HttpToolsProtocol):
         """What follows is its body."""
         self._whole = True
         self._await_no_head()
+        if self.parser.should_upgrade() and any(map(_announces_body, self.headers)):
+            self._refuse("a body cannot follow a request for another protocol; send no Upgrade")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -98,10 +104,35 @@ class Bounded(HttpToolsProtocol):
         self._silent = 0
         super().on_message_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """The end of the connection: with a problem in the place of the answer to what is no HTTP,
+        and where something before it is not answered yet, in its turn or not at all, since who
+        sent both would take it for the answer to the first.
+        """
+        refused = answer(400, "http", self._why or msg, {"Connection": "close"})
+        last = self.cycle
+        if last is not None and not last.response_complete:
+            if not last.more_body or last.response_started:
+                last.keep_alive = False
+                return
+            if self.pipeline:
+                self.pipeline[0] = (last, refused)  # type: ignore[assignment]
+                return
+            last.disconnected = True  # what the application still says comes too late
+        headers = (*self.server_state.default_headers, *refused.raw_headers)
+        lines = (b"HTTP/1.1 400 Bad Request", *map(b": ".join, headers), b"", b"")
+        self.transport.write(b"\r\n".join(lines) + refused.body)
+        self.transport.close()
+
     def _count(self, length: int) -> None:
         self._size, self._silent = self._size + length, 0
         if self._size > HEAD or self._headers > HEADERS:
-            raise ValueError("the head of the request is too long")
+            self._refuse(TOO_LONG)
+
+    def _refuse(self, why: str) -> None:
+        """What the parser is told within a callback, it ends with; uvicorn then sends a 400."""
+        self._why = why
+        raise ValueError(why)
 
     def _await_head(self) -> None:
         if self._patience is None and not self.transport.is_closing():
@@ -111,3 +142,8 @@ class Bounded(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+
+def _announces_body(header: tuple[bytes, bytes]) -> bool:
+    name, value = header
+    return name == b"transfer-encoding" or (name == b"content-length" and bool(value.strip(b"0")))
