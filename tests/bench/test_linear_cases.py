@@ -137,6 +137,21 @@ def test_lightgcn_forgets_to_where_a_retrain_ends(tiny: Path, run: Run) -> None:
     assert all(values[0] > 0.99 for _, values in others)
 
 
+def test_weights_are_lightgcns_and_of_enmf_with_and_without(tiny: Path, run: Run) -> None:
+    weighed = (
+        "--missing-weighting popularity --missing-weight 0.07 --regularization-scaling frequency "
+        "--scaling-exponent 0.5"
+    )
+    code, out, err = run(f"bench linear {tiny} --layers 1 --factors 3 {weighed} --no-forget")
+    assert code == 0, err
+    plain, same = [line for line in out.splitlines() if line.startswith("ENMF: NDCG@10")]
+    assert "w0 = 0.07 by popularity" in same
+    assert "growing with frequency" in same
+    assert "0.07" not in plain
+    assert "growing" not in plain
+    assert "K = 1, d = 3, w0 = 0.07, " in out
+
+
 def test_defaults_are_shares_of_the_rule(tiny: Path, run: Run) -> None:
     found = run_case(run, f"{tiny} --case defaults --layers 1 --factors 2")
     shares = [x[0] for x in (figures(row[0]) for _, rows in found for row in rows) if x]

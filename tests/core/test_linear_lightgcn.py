@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,15 +76,35 @@ def dense_loss(data: Interactions, kind: LinearLightGCN, E: np.ndarray) -> float
     smooth = sum(np.linalg.matrix_power(walk, k) for k in range(kind.layers + 1))
     Z = smooth @ E / (kind.layers + 1)
     scores = Z[:m] @ Z[m:].T
-    weights = np.where(R > 0, 1.0, kind.missing_weight)
+    missing = np.ones(n)
+    if kind.missing_weighting == "popularity":
+        missing = R.sum(0) ** kind.weight_exponent
+        missing /= missing.mean()
+    weights = np.where(R > 0, 1.0, kind.missing_weight * missing)
+    rho = np.ones(m + n)
+    if kind.regularization_scaling == "frequency":
+        others = np.repeat([n, m], [m, n])
+        rho = (degrees + kind.scaling_offset * others) ** kind.scaling_exponent
     return float((weights * (R - scores) ** 2).sum()) + float(kind.regularization or 0) * float(
-        (E**2).sum()
+        rho @ (E**2).sum(1)
     )
 
 
+WEIGHED = {
+    "missing_weighting": "popularity",
+    "regularization_scaling": "frequency",
+    "scaling_offset": 0.1,
+    "scaling_exponent": 0.5,
+}
+"""Everything that counts rows"""
+
+
+@pytest.mark.parametrize("weighed", [{}, WEIGHED], ids=["plain", "weighed"])
 @pytest.mark.parametrize("layers", [0, 1, 2, 3])
-def test_loss_is_that_of_a_dense_graph_and_all_cells(data: Interactions, layers: int) -> None:
-    kind = KIND.model_copy(update={"layers": layers})
+def test_loss_is_that_of_a_dense_graph_and_all_cells(
+    data: Interactions, layers: int, weighed: dict[str, Any]
+) -> None:
+    kind = KIND.model_copy(update={"layers": layers, **weighed})
     problem = kind.problem(data)
     point = anywhere(problem)
     assert evaluate(problem, point).value == pytest.approx(
@@ -95,8 +116,11 @@ def test_loss_is_that_of_a_dense_graph_and_all_cells(data: Interactions, layers:
 def test_forgetting_is_training_without(
     data: Interactions, gone: Interactions, layers: int
 ) -> None:
-    """To 1e-8, from the original and from another seed; weights by popularity change as well."""
-    kind = KIND.model_copy(update={"layers": layers, "missing_weighting": "popularity"})
+    """To 1e-8, from the original and from another seed; weights and λ by counts change as well."""
+    kind = KIND.model_copy(
+        update={"layers": layers, "missing_weighting": "popularity"}
+        | ({"regularization_scaling": "frequency"} if layers != 2 else {})
+    )
     remaining = data.remove(gone).remaining
     before, after = kind.problem(data), kind.problem(remaining)
     original = minimize(before, started(kind, data), Goal(SHARP), threads=1).point
@@ -241,11 +265,35 @@ def test_compacted_it_is_still_at_its_optimum(
     assert smaller.model.shape < data.shape
     rest = erasure.remaining.in_rows_of(smaller.model.users, smaller.model.items)
     assert verify(smaller.model, rest).certificate.kind == "C"  # type: ignore[arg-type]
-    popular = replace(
-        erasure.model, settings=KIND.model_copy(update={"missing_weighting": "popularity"})
+    frequent = {"regularization_scaling": "frequency"}
+    for counting_rows in (
+        {"missing_weighting": "popularity"},
+        {**frequent, "scaling_offset": 0.1},
+    ):
+        with pytest.raises(InvalidInput, match="cannot be compacted"):
+            compact(replace(erasure.model, settings=KIND.model_copy(update=counting_rows)))
+    again = train(KIND.model_copy(update=frequent), erasure.remaining)
+    rest = erasure.remaining.in_rows_of(*(smaller.model.users, smaller.model.items))
+    assert verify(compact(again).model, rest).certificate.kind == "C"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("layers", [0, 2])
+@pytest.mark.parametrize("more", [{}, {"scaling_offset": 0.3, "scaling_exponent": 0.7}])
+def test_where_all_rows_are_as_frequent_the_default_is_the_same(
+    layers: int, more: dict[str, Any]
+) -> None:
+    """λ has another unit where it grows with frequency; its default has it too."""
+    data = Interactions.from_pairs([(u, (u + k) % 12) for u in range(12) for k in range(4)])
+    frequent: dict[str, Any] = {"regularization_scaling": "frequency", **more}
+    plain, scaled = (
+        LinearLightGCN(factors=2, layers=layers, **kind).settled(data) for kind in ({}, frequent)
     )
-    with pytest.raises(InvalidInput, match="cannot be compacted"):
-        compact(popular)
+    np.testing.assert_allclose(scaled.problem(data).ridge[NODE], plain.problem(data).ridge[NODE])
+    assert scaled.regularization != plain.regularization
+    plain, scaled = (ae.ENMF(factors=2, **kind).objective(data) for kind in ({}, frequent))
+    np.testing.assert_allclose(
+        scaled.user_ridge(data.user_counts, 12), plain.user_ridge(data.user_counts, 12)
+    )
 
 
 @pytest.mark.parametrize(

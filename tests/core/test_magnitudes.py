@@ -56,7 +56,9 @@ def test_what_is_allowed_ends_in_a_model_or_a_message_about_it(value: float, dty
 
 def test_scalings_that_overflow_are_named() -> None:
     with pytest.raises(InvalidInput, match=r"scaled regularization: .* Lower the offset κ"):
-        ENMF(factors=2, regularization_scaling="frequency", scaling_offset=1e200).fit(data())
+        ENMF(
+            factors=2, regularization=0.1, regularization_scaling="frequency", scaling_offset=1e200
+        ).fit(data())
 
 
 def test_added_interactions_are_looked_at_too() -> None:

@@ -13,7 +13,7 @@ from alteraser.erasers.recipe import Recipe
 from alteraser.errors import InvalidInput
 from alteraser.models import Factors, Objective, Problem
 from alteraser.models.closed_form.rule import of_pairs
-from alteraser.models.factorization.defaults import defaults
+from alteraser.models.factorization.defaults import objective_for
 from alteraser.models.factorization.magnitudes import check_magnitudes
 from alteraser.models.factorization.model import Model, TrainedOn
 from alteraser.models.factorization.objective import Scaling, Weighting
@@ -84,14 +84,10 @@ class ENMF(Configured):
 
     def objective(self, data: Interactions) -> Objective:
         """The objective this configuration stands for on ``data``."""
-        rule = defaults(data)
-        return Objective(
-            missing_weight=rule.missing_weight
-            if self.missing_weight is None
-            else self.missing_weight,
-            regularization=rule.regularization
-            if self.regularization is None
-            else self.regularization,
+        return objective_for(
+            data,
+            self.missing_weight,
+            self.regularization,
             **self.model_dump(
                 include={
                     "missing_weighting",

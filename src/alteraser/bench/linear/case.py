@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,12 @@ class Case:
     """Of a cut of a set, of places"""
     feature_scaling: float = 1.0
     """ν"""
+    weighing: Mapping[str, Any] = field(default_factory=dict)
+    """What missing cells weigh by and λ grows with, of lightgcn and places: values by the names of
+    settings. ENMF is trained with them and without.
+    """
+    continuation: float = 1.0
+    """How many times itself λ comes down from, of lightgcn"""
     tuned: bool = False
     """Whether those that are not given are chosen on a validation cut"""
     beside: bool = False

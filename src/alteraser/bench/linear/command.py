@@ -16,6 +16,7 @@ from alteraser.bench.linear.gradient import gradients
 from alteraser.bench.linear.lightgcn import lightgcn
 from alteraser.bench.linear.places import places
 from alteraser.bench.linear.relations import relations
+from alteraser.cli import completion
 from alteraser.errors import InvalidInput
 from alteraser.runtime.extras import require
 
@@ -69,6 +70,30 @@ def linear(
     feature_scaling: Annotated[float, typer.Option("--feature-scaling", help="ν.")] = 1.0,
     missing_weight: MissingWeight = None,
     regularization: Regularization = None,
+    missing_weighting: Annotated[
+        str | None,
+        typer.Option(
+            "--missing-weighting",
+            autocompletion=completion.WEIGHTING,
+            help="uniform, popularity or activity; of lightgcn and places, as are the next three.",
+        ),
+    ] = None,
+    weight_exponent: Annotated[
+        float | None, typer.Option("--weight-exponent", help="α of the missing weights.")
+    ] = None,
+    regularization_scaling: Annotated[
+        str | None,
+        typer.Option(
+            "--regularization-scaling", autocompletion=completion.SCALING, help="none or frequency."
+        ),
+    ] = None,
+    scaling_exponent: Annotated[
+        float | None, typer.Option("--scaling-exponent", help="ν of that scaling.")
+    ] = None,
+    continuation: Annotated[
+        float,
+        typer.Option("--continuation", help="How many times λ to come down from; of lightgcn."),
+    ] = 1.0,
     tuned: Annotated[
         bool,
         typer.Option(
@@ -116,6 +141,9 @@ def linear(
 
     Example: alteraser bench linear ml-1m --layers 2 --factors 32 --no-forget --bpr-equal
 
+    Example: alteraser bench linear gowalla --layers 2 --missing-weighting popularity
+    --missing-weight 0.003 --regularization-scaling frequency --scaling-exponent 0.5 --bpr-equal
+
     Example: alteraser bench linear ml-1m --case enmf --factors 32
 
     Example: alteraser bench linear ml-1m --case features --item-features items.parquet:genres,year
@@ -143,6 +171,17 @@ def linear(
         nodes=nodes,
         users=users,
         feature_scaling=feature_scaling,
+        weighing={
+            name: value
+            for name, value in (
+                ("missing_weighting", missing_weighting),
+                ("weight_exponent", weight_exponent),
+                ("regularization_scaling", regularization_scaling),
+                ("scaling_exponent", scaling_exponent),
+            )
+            if value is not None
+        },
+        continuation=continuation,
         tuned=tuned,
         beside=beside,
         equal=equal,

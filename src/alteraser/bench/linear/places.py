@@ -48,7 +48,14 @@ def places(folder: str | None, asked: Case) -> None:
         print(f"K = {layers}\n")
         table(HEADER, [], end="")
         for seed in range(1, PARTS + 1):
-            _cut(whole, seed, LinearLightGCN(factors=asked.factors, layers=layers), asked.users)
+            kind = LinearLightGCN(
+                factors=asked.factors,
+                layers=layers,
+                missing_weight=asked.missing_weight,
+                regularization=asked.regularization,
+                **asked.weighing,
+            )
+            _cut(whole, seed, kind, asked.users)
         print()
 
 

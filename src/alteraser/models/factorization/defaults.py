@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
 
 from alteraser.data.interactions import Interactions
+from alteraser.models.factorization.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,41 @@ def defaults(data: Interactions) -> Defaults:
     """
     stats = data.statistics()
     return _rule(stats.per_user[1], stats.per_item[1], stats.density)
+
+
+def objective_for(
+    data: Interactions,
+    missing_weight: float | None = None,
+    regularization: float | None = None,
+    *,
+    share: float = 1.0,
+    **settings: Any,
+) -> Objective:
+    """The objective of these ``settings``, with w₀ and ``share`` of λ of ``data`` where none are
+    given.
+
+    Where λ grows with frequency, its unit is another: then a user and an item with as many
+    interactions as the mean, |D̄_u| and |D̄_v|, bear what they bear where ρ = 1,
+
+        λ √(ρ(|D̄_u|) ρ(|D̄_v|)) = λ of ``defaults``
+
+    >>> data = Interactions.from_pairs([(u, v) for u in range(10) for v in range(10)])
+    >>> made = objective_for(data, regularization_scaling="frequency", scaling_exponent=0.5)
+    >>> round(made.regularization * 10**0.5, 2)
+    6.55
+    """
+    rule = defaults(data)
+    weight = rule.missing_weight if missing_weight is None else missing_weight
+    if regularization is None:
+        unit = Objective(missing_weight=weight, regularization=1.0, **settings)
+        stats = data.statistics()
+        each = (stats.per_user[1], stats.per_item[1])
+        borne = [
+            float(unit.ridge(np.array([count]), others)[0])
+            for count, others in zip(each, data.shape[::-1], strict=True)
+        ]
+        regularization = share * rule.regularization / (math.sqrt(borne[0]) * math.sqrt(borne[1]))
+    return Objective(missing_weight=weight, regularization=regularization, **settings)
 
 
 def of_counts(rows: int, columns: int, cells: int) -> Defaults:

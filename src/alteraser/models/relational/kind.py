@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from alteraser.data.interactions import Interactions
+    from alteraser.models.factorization.objective import Objective
     from alteraser.models.relational.problem import LinearProblem, Point
 
     Float64 = npt.NDArray[np.float64]
@@ -80,6 +81,13 @@ class LinearKind(LinearSettings):
         default="uniform", description="what missing cells weigh by"
     )
     weight_exponent: float = Field(default=0.5, ge=0.0, le=2.0, description="α of these weights")
+    regularization_scaling: Literal["none", "frequency"] = Field(
+        default="none", description="what λ of a row grows with: none, or frequency"
+    )
+    scaling_offset: float = Field(
+        default=0.0, ge=0.0, allow_inf_nan=False, description="κ of the scaling"
+    )
+    scaling_exponent: float = Field(default=1.0, ge=0.0, le=2.0, description="ν of the scaling")
 
     @classmethod
     def of_events(cls) -> bool:
@@ -96,6 +104,22 @@ class LinearKind(LinearSettings):
         assert self.missing_weight is not None
         assert self.regularization is not None
         return self.missing_weight, self.regularization
+
+    def objective(self, data: Interactions, *, share: float = 1.0) -> Objective:
+        """Weights and regularization, with what is not set taken from ``data``; ``share`` of λ."""
+        from alteraser.models.factorization.defaults import objective_for
+
+        return objective_for(
+            data,
+            self.missing_weight,
+            self.regularization,
+            share=share,
+            missing_weighting=self.missing_weighting,
+            weight_exponent=self.weight_exponent,
+            regularization_scaling=self.regularization_scaling,
+            scaling_offset=self.scaling_offset,
+            scaling_exponent=self.scaling_exponent,
+        )
 
     @abstractmethod
     def problem(self, data: Interactions) -> LinearProblem:

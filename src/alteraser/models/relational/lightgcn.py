@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from alteraser.data.interactions import Interactions
     from alteraser.models.relational.problem import LinearProblem, Point
-    from alteraser.models.relational.relations import MissingWeights
 
     Float64 = npt.NDArray[np.float64]
 else:
@@ -69,16 +68,11 @@ class LinearLightGCN(LinearKind):
         """With w₀ of the rule for ENMF, and ``MORE`` of its λ over (K + 1)²: that is what
         propagation shrinks what is not smooth by.
         """
-        from alteraser.models.factorization.defaults import defaults
-
-        rule = defaults(data)
-        w0, ridge = self.missing_weight, self.regularization
+        found = self.objective(data, share=MORE / (self.layers + 1) ** 2)
         return self.model_copy(
             update={
-                "missing_weight": rule.missing_weight if w0 is None else w0,
-                "regularization": MORE * rule.regularization / (self.layers + 1) ** 2
-                if ridge is None
-                else ridge,
+                "missing_weight": found.missing_weight,
+                "regularization": found.regularization,
             }
         )
 
@@ -89,6 +83,7 @@ class LinearLightGCN(LinearKind):
         from alteraser.models.relational import (
             Cells,
             LinearProblem,
+            MissingWeights,
             Part,
             Propagation,
             Relation,
@@ -97,6 +92,7 @@ class LinearLightGCN(LinearKind):
         )
 
         m, n = data.shape
+        objective = self.objective(data)
         likes = csr_array((np.ones(len(data)), data.indices, data.indptr), shape=(m, n))
         graph = csr_array(block_array([[None, likes], [likes.T, None]], format="csr"))
         walk = Propagation(normalized(graph), self.layers)
@@ -107,9 +103,13 @@ class LinearLightGCN(LinearKind):
             Part(walk, 0, m),
             Part(walk, m, m + n),
             Cells.of(data),
-            self._missing(data),
+            MissingWeights.of(objective, data),
         )
-        ridge = np.full(m + n, float(self.regularization or 0.0))
+        ridge = np.concatenate(
+            [objective.user_ridge(data.user_counts, n), objective.item_ridge(data.item_counts, m)]
+        )
+        # a row of nobody is zero whatever weighs it, but its block must have a factor
+        ridge[ridge == 0.0] = objective.regularization
         table = Table.numbered(NODE, m + n)
         return LinearProblem((table,), (relation,), {NODE: ridge}, self.factors)
 
@@ -135,11 +135,18 @@ class LinearLightGCN(LinearKind):
     def compacted(
         self, tables: dict[str, Float64], shape: tuple[int, int], rows: tuple[Any, Any]
     ) -> dict[str, Float64]:
-        """See ``LinearKind``: rows of zeros add nothing, but to the mean that weights are over."""
+        """See ``LinearKind``: rows of zeros add nothing, but to the mean that weights are over and
+        to the number of rows that κ multiplies.
+        """
         if self.missing_weighting != "uniform":
             raise InvalidInput(
                 f"missing weights by {self.missing_weighting} are over all rows: a {self.name} "
                 "with such weights cannot be compacted"
+            )
+        if self.regularization_scaling != "none" and self.scaling_offset > 0:
+            raise InvalidInput(
+                f"a scaling offset of {self.scaling_offset:g} counts all rows: a {self.name} with "
+                "such a regularization cannot be compacted"
             )
         return {NODE: tables[NODE][np.concatenate([rows[0], shape[0] + rows[1]])]}
 
@@ -148,15 +155,3 @@ class LinearLightGCN(LinearKind):
         relation = problem.relations[0]
         E = point.tables[NODE]
         return relation.left.apply(E).copy(), relation.right.apply(E).copy()
-
-    def _missing(self, data: Interactions) -> MissingWeights:
-        from alteraser.models.factorization.objective import Objective
-        from alteraser.models.relational import MissingWeights
-
-        weights = Objective(
-            missing_weight=self.missing_weight or 0.0,
-            missing_weighting=self.missing_weighting,
-            weight_exponent=self.weight_exponent,
-            regularization=0.0,
-        )
-        return MissingWeights.of(weights, data)
