@@ -390,7 +390,8 @@ def _retry_after(answer: httpx.Response) -> float:
 
 
 def _part(text: str) -> str:
-    return quote(text, safe="", errors="surrogatepass")
+    """``text`` as a part of an address, which "." and ".." are not as they stand."""
+    return quote(text, safe="", errors="surrogatepass").replace(".", "%2E")
 
 
 def _header(text: str) -> str:

@@ -42,6 +42,8 @@ STRANGE = (
     "Zo\u00eb",
     "Zoe\u0308",
     " ann",
+    "ann\n",
+    "..",
     "-1",
     "=cmd()",
     "'; DROP TABLE requests; --",

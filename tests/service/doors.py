@@ -43,7 +43,8 @@ class Http:
     def _answer(self, answer: Any) -> Answer:
         document = answer.json() if answer.content else {}
         code = document["code"] if answer.status_code >= 400 else None
-        text = answer.text + str(answer.headers)
+        headers = {name: value for name, value in answer.headers.items() if name != "date"}
+        text = f"{answer.text}{headers}"
         return Answer(code, document, answer.status_code, None, text)
 
     def submit(self, content: bytes, name: str, key: str | None = None) -> Answer:

@@ -15,8 +15,8 @@ from alteraser import errors
 from alteraser.client import TRIES, Client, read_key
 from alteraser.ledger import receipts
 
-from .conftest import BASE
-from .test_http import Site, site  # noqa: F401  # the fixture
+from .conftest import BASE, STRANGE, Service
+from .test_http import Site, running, site  # noqa: F401  # the fixture
 
 
 class Line:
@@ -118,7 +118,9 @@ def test_lost_answers(talk) -> None:
 def test_ids_are_one_part_of_the_path(talk) -> None:
     client, line = talk(httpx.Response(200, json={}))
     client.recommendations("a/../b?c#d", k=3)
-    assert line.asked[0].url.raw_path == b"/v1/recommendations/a%2F..%2Fb%3Fc%23d?k=3"
+    assert line.asked[0].url.raw_path == b"/v1/recommendations/a%2F%2E%2E%2Fb%3Fc%23d?k=3"
+    client.cancel("..")
+    assert line.asked[1].url.raw_path == b"/v1/requests/%2E%2E"
 
 
 def test_a_repetition_waits_for_what_it_repeats(talk) -> None:
@@ -176,3 +178,21 @@ def test_the_reference_names_every_call() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "client.md").read_text("utf-8")
     for name in vars(Client):
         assert name.startswith("_") or f"`{name}(" in page, name
+
+
+def test_whoever_somebody_is_their_list_is_theirs(service: Callable[[str], Service]) -> None:
+    """By an address, which has its own ideas of dots, slashes and ends of lines, and by a body."""
+    with (
+        running(service("text")) as site,  # noqa: F811
+        Client(str(site.client.base_url), site.admin) as client,
+    ):
+        for who in STRANGE:
+            found = client.recommendations(who, k=5)
+            assert found["user_id"] == who
+            body = {"user": who, "k": 5}
+            answer = site.client.post("/v1/recommendations", json=body, headers=site.headers())
+            assert found == answer.json()
+        for nobody in (".", "ann\n\n", "/ann", "ann/"):
+            with pytest.raises(errors.NotFound) as told:
+                client.recommendations(nobody)
+            assert told.value.code == "user"

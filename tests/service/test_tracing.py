@@ -53,8 +53,8 @@ def test_calls_and_steps(site: Site, spans: Any) -> None:  # noqa: F811
     assert calls == [
         ("POST /v1/requests", 202),
         ("GET /v1/requests/{request_id}", 200),
-        ("GET /v1/recommendations/{user:path}", 200),
-        ("GET /v1/recommendations/{user:path}", 404),
+        ("GET /v1/recommendations/{user:id}", 200),
+        ("GET /v1/recommendations/{user:id}", 404),
         ("GET unmatched", 404),
     ]
     assert f"{found[0].context.trace_id:032x}" == trace

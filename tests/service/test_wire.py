@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from alteraser.service import app
+from alteraser.service import arriving
 
 from .conftest import BASE
 from .test_http import Site, site  # noqa: F401
@@ -101,24 +101,41 @@ def test_a_foreign_target_is_not_fetched(site: Site) -> None:  # noqa: F811
     assert not found.startswith(b"HTTP/1.1 5")
 
 
-def test_a_body_that_never_ends(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    monkeypatch.setattr(app, "READING", 0.2)
-    lines = (POST, "Host: x", f"Authorization: Bearer {site.admin}", KIND, "Content-Length: 99")
+HALF = (
+    (POST, "Host: x", "Authorization: Bearer {key}", KIND, "Content-Length: 99"),
+    ("POST /console/login HTTP/1.1", "Host: x", "Content-Length: 99"),
+    ("POST /console/keys HTTP/1.1", "Host: x", "Cookie: alteraser_key={key}", "Content-Length: 99"),
+)
+
+
+def half(site: Site, lines: tuple[str, ...], body: bytes) -> bytes:  # noqa: F811
+    return "\r\n".join((*lines, "", "")).format(key=site.admin).encode() + body
+
+
+@pytest.mark.parametrize(("lines", "status"), [*zip(HALF, (b"408", b"401", b"408"), strict=True)])
+def test_a_body_that_never_ends(
+    site: Site,  # noqa: F811
+    lines: tuple[str, ...],
+    status: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(arriving, "READING", 0.2)
     with socket.create_connection(("127.0.0.1", site.client.base_url.port), timeout=10) as raw:
-        raw.sendall("\r\n".join((*lines, "", "{")).encode())
-        assert raw.recv(64).startswith(b"HTTP/1.1 408 ")
+        raw.sendall(half(site, lines, b"{"))
+        assert raw.recv(64).startswith(b"HTTP/1.1 %s " % status)
     assert site.get("/v1/requests").status_code == 200
     assert site.taken == 0
 
 
+@pytest.mark.parametrize("lines", HALF)
 def test_who_goes_away_in_the_middle_is_no_fault_of_ours(
     site: Site,  # noqa: F811
+    lines: tuple[str, ...],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    headers = (POST, "Host: x", f"Authorization: Bearer {site.admin}", KIND, "Content-Length: 99")
     for end in (b"{", b'{"users": ['):
         with socket.create_connection(("127.0.0.1", site.client.base_url.port), timeout=10) as raw:
-            raw.sendall("\r\n".join((*headers, "", "")).encode() + end)
+            raw.sendall(half(site, lines, end))
     assert site.get("/v1/requests").status_code == 200
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
     assert site.taken == 0

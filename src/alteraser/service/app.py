@@ -17,8 +17,8 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import alteraser
@@ -36,6 +36,7 @@ from alteraser.ledger.asked import Asked, asked
 from alteraser.ledger.due import due, moment, written
 from alteraser.ledger.keys import Key
 from alteraser.service import console, drp, erasing, metrics, openapi, opendsr, tracing, webhooks
+from alteraser.service.arriving import content_of
 from alteraser.service.ingest import from_body, ingest
 from alteraser.service.outside import Outside
 from alteraser.service.problems import OF_THE_DISK, ProblemDetails, answer, problem
@@ -44,8 +45,6 @@ from alteraser.service.state import State, added_rows
 
 T = TypeVar("T")
 
-READING = 10.0
-"""Seconds that a body may take to arrive"""
 MOMENT = 1.0
 """Seconds for which a key that was looked up need not be looked up before a body is read"""
 SHORT = 16 * 2**10
@@ -258,32 +257,6 @@ def _shown(document: dict[str, Any], key: Key, *, salt: bool = False) -> dict[st
     return {name: value for name, value in document.items() if name not in hidden}
 
 
-async def content_of(request: Request, limit: int, expected: str = "application/json") -> bytes:
-    """The body, as long as it is ``expected``, no longer than ``limit`` and arrives in time."""
-    said = request.headers.get("content-length", "")
-    length = int(said) if said.isdigit() and len(said) < 20 else None
-    if (length or 0) > limit or (length is None and said):
-        raise bodies.too_large(limit, length)
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise InvalidInput("bodies are not compressed here", code="media_type")
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != expected:
-        raise InvalidInput(f"expected Content-Type: {expected}", code="media_type")
-    found = bytearray()
-
-    async def arrives() -> None:
-        async for part in request.stream():
-            found.extend(part)
-            if len(found) > limit:
-                raise bodies.too_large(limit, length)
-
-    try:
-        await asyncio.wait_for(arrives(), READING)
-    except (TimeoutError, ClientDisconnect):  # in the second case nobody hears it
-        raise InvalidInput("the body did not arrive in time", code="timeout", close=True) from None
-    return bytes(found)
-
-
 def _only(request: Request, name: str) -> str | None:
     """The header ``name``; InvalidInput where it is there twice, and nobody knows which counts."""
     found = request.headers.getlist(name)
@@ -299,8 +272,17 @@ async def _aside(work: Callable[[bytes], T], content: bytes) -> T:
     return work(content) if len(content) <= SHORT else await run_in_threadpool(work, content)
 
 
+class _Id(PathConvertor):
+    """All that is left of an address, slashes and ends of lines included, which ``path`` leaves
+    out: without, the list of who is called "ann" and a line feed would be ann's.
+    """
+
+    regex = "(?s:.*)"
+
+
 def make_app(api: Api) -> FastAPI:
     """The application of ``api``."""
+    register_url_convertor("id", _Id())
     app = FastAPI(
         title="AltEraser",
         version=alteraser.__version__,
@@ -314,11 +296,11 @@ def make_app(api: Api) -> FastAPI:
     _add_requests(app, api)
     _add_models(app, api)
     _add_operation(app, api)
-    webhooks.add(app, api, content_of)
+    webhooks.add(app, api)
     if api.outside.processor is not None:
-        opendsr.add(app, api, api.outside.processor, content_of)
+        opendsr.add(app, api, api.outside.processor)
     if api.outside.network is not None:
-        drp.add(app, api, api.outside.network, content_of)
+        drp.add(app, api, api.outside.network)
     console.add(app, api)
     openapi.describe(app)
     return app
@@ -502,7 +484,7 @@ def _without_counts(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _add_models(app: FastAPI, api: Api) -> None:
-    @app.get("/v1/recommendations/{user:path}", tags=["model"])
+    @app.get("/v1/recommendations/{user:id}", tags=["model"])
     async def recommendations(
         request: Request, user: str, k: int = 10, scores: bool = False, context: str | None = None
     ) -> Response:

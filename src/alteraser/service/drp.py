@@ -43,6 +43,7 @@ from alteraser.ledger.keys import Key
 from alteraser.ledger.schema import keys as key_table
 from alteraser.ledger.schema import outside_names
 from alteraser.ledger.subscriptions import News, Subscription
+from alteraser.service.arriving import content_of
 from alteraser.service.asking import OutboundApi
 from alteraser.service.problems import problem
 from alteraser.service.relay import Message
@@ -191,17 +192,17 @@ def _time(message: Mapping[str, Any], name: str) -> datetime:
     return moment(value, name)
 
 
-def add(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of: Any) -> None:
+def add(app: FastAPI, api: OutboundApi, network: AgentNetwork) -> None:
     """The routes; they are no part of our own API's description."""
-    _add_agents(app, api, network, body_of)
-    _add_requests(app, api, network, body_of)
+    _add_agents(app, api, network)
+    _add_requests(app, api, network)
 
 
-def _add_agents(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of: Any) -> None:
+def _add_agents(app: FastAPI, api: OutboundApi, network: AgentNetwork) -> None:
     @app.post("/v1/agent/{agent}", include_in_schema=False)
     async def paired(request: Request, agent: str) -> Response:
         try:
-            content = await body_of(request, SMALL, "text/plain")
+            content = await content_of(request, SMALL, "text/plain")
 
             def work() -> dict[str, Any]:
                 network.checked(network.opened(agent, content), agent, api.state.clock())
@@ -238,7 +239,7 @@ def _token(connection: Connection, agent: str, api: OutboundApi) -> str:
         raise _denied("the agent's key was revoked") from None
 
 
-def _add_requests(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of: Any) -> None:
+def _add_requests(app: FastAPI, api: OutboundApi, network: AgentNetwork) -> None:
     path = "/v1/data-rights-request"
 
     async def message(request: Request) -> tuple[str, bytes]:
@@ -247,7 +248,7 @@ def _add_requests(app: FastAPI, api: OutboundApi, network: AgentNetwork, body_of
         agent = await run_in_threadpool(
             api.read, given, keys.AGENT, lambda connection, key: network.agent_of(key)
         )
-        return agent, await body_of(request, SMALL, "text/plain")
+        return agent, await content_of(request, SMALL, "text/plain")
 
     @app.post(path, include_in_schema=False)
     @app.post(f"{path}/", include_in_schema=False)

@@ -39,6 +39,7 @@ from alteraser.ledger.keys import Key
 from alteraser.ledger.schema import outside_names
 from alteraser.ledger.subscriptions import News, Subscription
 from alteraser.service import erasing
+from alteraser.service.arriving import content_of
 from alteraser.service.asking import OutboundApi
 from alteraser.service.hashed import FORMATS, HashedId, HashedUsers
 from alteraser.service.outbound import Hosts
@@ -150,7 +151,7 @@ class ControllerRequest:
     callbacks: tuple[str, ...]
 
 
-def add(app: FastAPI, api: OutboundApi, processor: Processor, body_of: Any) -> None:
+def add(app: FastAPI, api: OutboundApi, processor: Processor) -> None:
     """The routes; they are no part of our own API's description."""
 
     def signed(document: dict[str, Any], status: int = 200) -> Response:
@@ -175,7 +176,7 @@ def add(app: FastAPI, api: OutboundApi, processor: Processor, body_of: Any) -> N
     users = HashedUsers()
     _add_facts(app, processor, signed)
     for path in PATHS:
-        _add_requests(app, api, path, (processor, signed, refused), body_of, users)
+        _add_requests(app, api, path, (processor, signed, refused), users)
 
 
 def _add_facts(app: FastAPI, processor: Processor, signed: Callable[..., Response]) -> None:
@@ -198,7 +199,7 @@ def _add_facts(app: FastAPI, processor: Processor, signed: Callable[..., Respons
 
 
 def _add_requests(
-    app: FastAPI, api: OutboundApi, path: str, parts: Parts, body_of: Any, users: HashedUsers
+    app: FastAPI, api: OutboundApi, path: str, parts: Parts, users: HashedUsers
 ) -> None:
     processor, signed, refused = parts
 
@@ -210,7 +211,7 @@ def _add_requests(
         given = request.headers.get("authorization")
         try:
             await run_in_threadpool(api.read, given, "submit", lambda connection, key: None)
-            raw = await body_of(request, bodies.BODY)
+            raw = await content_of(request, bodies.BODY)
 
             def work() -> dict[str, Any]:
                 body, declared = bodies.parse(raw), api.state.declared

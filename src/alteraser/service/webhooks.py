@@ -13,12 +13,13 @@ from starlette.concurrency import run_in_threadpool
 from alteraser.errors import InvalidInput
 from alteraser.ledger import bodies, subscriptions
 from alteraser.ledger.keys import Key
+from alteraser.service.arriving import content_of
 from alteraser.service.asking import OutboundApi
 from alteraser.service.relay import WEBHOOK, webhook_secret
 
 
-def add(app: FastAPI, api: OutboundApi, body_of: Any) -> None:
-    """The routes; ``body_of`` reads a body within limits."""
+def add(app: FastAPI, api: OutboundApi) -> None:
+    """The routes."""
 
     @app.get("/v1/webhooks", tags=["webhooks"])
     def listed(request: Request) -> Any:
@@ -34,7 +35,7 @@ def add(app: FastAPI, api: OutboundApi, body_of: Any) -> None:
         """Tell an address of every change from here on. Its secret is shown this once."""
         given = request.headers.get("authorization")
         await run_in_threadpool(api.read, given, "admin", lambda connection, key: None)
-        body = bodies.parse(await body_of(request, bodies.BODY))
+        body = bodies.parse(await content_of(request, bodies.BODY))
         if not isinstance(body, dict) or body.keys() != {"url"}:
             raise InvalidInput("expected url", code="unknown_field")
         url = api.hosts.checked(body["url"])

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from alteraser.errors import AltEraserError, InvalidInput, RefusedByPolicy
 from alteraser.ledger.keys import Key
+from alteraser.service.arriving import arrived
 from alteraser.service.asking import KeyedApi
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def refused(error: AltEraserError) -> HTMLResponse:
     """The page that says no."""
     if str(error.details.get("code")) == "unauthorized":
         return page("login.html", 401, wrong=False)
-    status = {"scope": 403, "origin": 403, "rate_limit": 429}
+    status = {"scope": 403, "origin": 403, "timeout": 408, "rate_limit": 429}
     found = status.get(str(error.details.get("code")))
     kinds = {"not_found": 404, "conflict": 409, "invalid_input": 400}
     return page("refused.html", found or kinds.get(error.kind, 503), words=error.message)
@@ -95,11 +96,7 @@ async def form(request: Request) -> dict[str, str]:
     foreign = origin not in (None, "null") and urlsplit(str(origin)).netloc != here
     if site not in (None, "same-origin", "none") or (site is None and foreign):
         raise RefusedByPolicy("a form of another site is not taken", code="origin")
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LONGEST_FORM:
-            raise InvalidInput("the form is too long", code="form")
+    body = await arrived(request, LONGEST_FORM, InvalidInput("the form is too long", code="form"))
     try:
         found = parse_qs(body.decode("ascii"), max_num_fields=50, encoding="utf-8", errors="strict")
     except ValueError:
