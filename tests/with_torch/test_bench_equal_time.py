@@ -5,6 +5,7 @@ and what is printed.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import count, pairwise
 from pathlib import Path
 
@@ -18,7 +19,10 @@ torch = pytest.importorskip("torch")
 from conftest import Run  # noqa: E402
 
 from alteraser.bench import equal_time as measured  # noqa: E402
-from alteraser.bench.equal_time import Budget, PairTrial, equal_time  # noqa: E402
+from alteraser.bench.equal_time import Budget, equal_time  # noqa: E402
+from alteraser.bench.pairwise import MOST  # noqa: E402
+from alteraser.bench.pairwise import pairwise as until_it_rises_no_more  # noqa: E402
+from alteraser.bench.trials import TRIALS, PairTrial, trials_for  # noqa: E402
 from alteraser.data.interactions import Interactions  # noqa: E402
 from alteraser.neural.loss import Loss  # noqa: E402
 from alteraser.neural.modules import LightGCN  # noqa: E402
@@ -131,6 +135,23 @@ def test_what_holds_out_best_is_trained_on_everything_and_scored_on_the_test(
         train(module, data, Loss(regularization=0.01, seed=0), training)
         assert mark.ndcg == Ranker(module, data).accuracy(everybody, test, data, (10,))["ndcg@10"]
     assert found.marks[-1].ndcg > 0.2  # a third of the things is what somebody likes
+
+
+def test_the_trial_that_holds_out_best_is_trained_until_it_rises_no_more() -> None:
+    data, test = Interactions.from_pairs(clicks().tolist()).split(0.2, seed=0)
+    nothing, some = (PairTrial(rate, 0.01, 256) for rate in (1e-12, 0.02))
+    found = until_it_rises_no_more(data, test, layers=1, factors=4, trials=(nothing, some))
+    assert found.chosen == some
+    assert 1 <= found.passes <= MOST
+    assert found.ndcg > 0.2
+    assert 0.0 < found.agreement < 1.0
+
+
+def test_small_sets_are_given_steps_of_fewer_pairs() -> None:
+    small = Interactions.from_pairs(clicks().tolist())
+    for one, other in zip(trials_for(small), TRIALS, strict=True):
+        assert one == replace(other, batch=one.batch)
+        assert one.batch < other.batch
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """LightGCN with a loss of sampled pairs, for as many CPU seconds as the loss over all cells took.
 
 The learning rate, λ and the pairs of a step are chosen on a tenth of the data, held out: all of
-``TRIALS`` are given a share of the seconds, the best of them a larger one. Then the best is trained
+the trials are given a share of the seconds, the best of them a larger one. Then the best is trained
 on all of the data and scored on the test at shares of its time, none of which chooses anything.
 Only training counts, scoring does not; a pass that began in time is finished.
 """
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from alteraser.bench.pairwise import watched
+from alteraser.bench.trials import PairTrial, trials_for, watched
 from alteraser.data.interactions import Interactions
 from alteraser.neural.loss import Loss
 from alteraser.neural.modules import LightGCN, Network
@@ -26,32 +26,6 @@ ROUNDS = ((1 / 16, 2), (1 / 4, 1))
 """(share of the seconds that everything left gets, how many go on from there)"""
 MARKS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """Shares of the seconds at which the chosen one is scored"""
-
-
-@dataclass(frozen=True)
-class PairTrial:
-    """How AdamW is run."""
-
-    learning_rate: float
-    regularization: float
-    batch: int
-    """Pairs of a step"""
-
-    def __str__(self) -> str:
-        return (
-            f"learning rate {self.learning_rate:g}, λ = {self.regularization:g}, {self.batch} "
-            "pairs a step"
-        )
-
-
-TRIALS = (
-    PairTrial(0.005, 0.1, 32768),
-    PairTrial(0.02, 0.1, 32768),
-    PairTrial(0.02, 0.01, 32768),
-    PairTrial(0.02, 0.001, 32768),
-    PairTrial(0.02, 0.01, 8192),
-    PairTrial(0.05, 0.01, 131072),
-)
 
 
 @dataclass(frozen=True)
@@ -111,7 +85,7 @@ def equal_time(
     *,
     layers: int,
     factors: int,
-    trials: Sequence[PairTrial] = TRIALS,
+    trials: Sequence[PairTrial] | None = None,
     threads: int = 1,
 ) -> EqualTime:
     """Train LightGCN with BPR on ``data`` for ``seconds`` of CPU time, and evaluate it on
@@ -130,7 +104,10 @@ def equal_time(
         module: Network = LightGCN(*data.shape, factors, layers=layers, seed=1)
         loss = Loss(regularization=trial.regularization, seed=0)
         endless = Training(
-            learning_rate=trial.learning_rate, batch=trial.batch, max_epochs=1 << 30, seed=1
+            learning_rate=trial.learning_rate,
+            batch=trial.batch,
+            max_epochs=1 << 30,
+            seed=1,
         )
 
         def score() -> float:
@@ -141,8 +118,8 @@ def equal_time(
         return tuple(budget.marks)
 
     fit, held, who = watched(data)
-    tried: dict[PairTrial, tuple[Mark, ...]] = dict.fromkeys(trials, ())
-    left = list(trials)
+    left = list(trials_for(data) if trials is None else trials)
+    tried: dict[PairTrial, tuple[Mark, ...]] = dict.fromkeys(left, ())
     for share, going_on in ROUNDS:
         for trial in left:
             tried[trial] += run(trial, fit, held, who, share * seconds, (1.0,))
