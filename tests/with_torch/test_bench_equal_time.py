@@ -169,7 +169,9 @@ def test_the_sampled_loss_gets_the_seconds_that_the_full_one_took(
     line = f"bench linear {tiny} --layers 1 --factors 3 --no-forget --bpr-equal"
     code, out, err = run(f"{line} --keep {tmp_path / 'kept'}")
     assert code == 0, err
-    (told,) = re.findall(r"on the clean data NDCG@10 \d\.\d{4}, (\d+\.\d) CPU s", out)
+    ((ndcg, told, passes),) = re.findall(
+        r"on the clean data NDCG@10 (\d\.\d{4}), (\d+\.\d) CPU s \((\d+) passes", out
+    )
     assert f"BPR, K = 1, in the {told} CPU s of the full loss." in out
     rows = [
         x.strip("| ").split(" | ") for x in out[out.index("On all of the clean") :].splitlines()
@@ -179,5 +181,8 @@ def test_the_sampled_loss_gets_the_seconds_that_the_full_one_took(
     assert all(a[1] <= b[1] and a[2] <= b[2] for a, b in pairwise(marks))
     assert marks[-1][1] >= float(told) - 0.05
     assert marks[-1][2] >= 1
+    assert marks[-1][4:] == [float(told), float(passes), float(ndcg)]
+    stopped = [row[5] for row in marks]
+    np.testing.assert_allclose(stopped, [x * int(passes) for x in (1 / 8, 1 / 4, 1 / 2, 1)], atol=1)
     assert "forget" not in out[out.index("BPR") :]
     assert not (tmp_path / "kept" / "tiny" / "k1-original").exists()

@@ -13,7 +13,7 @@ from typing import Any
 from alteraser import ENMF, evaluate, forget
 from alteraser.bench.common import clocked, load, table
 from alteraser.bench.kept_models import KeptModels, kept
-from alteraser.bench.linear.case import HEADER, Against, Case
+from alteraser.bench.linear.case import HEADER, Against, Case, ndcg
 from alteraser.data.interactions import Interactions
 from alteraser.data.sets import inject_noise
 from alteraser.data.sets.scenario import NoiseScenario
@@ -62,11 +62,15 @@ def _set(name: str, whole: Interactions, asked: Case, models: KeptModels) -> Non
         if asked.tuned:
             weight, penalty = _chosen(kind, scene.clean, asked)
         kind = kind.model_copy(update={"missing_weight": weight, "regularization": penalty})
-        seconds = _run(kind, scene, test, models, forgetting=asked.forgetting)
+        reference, seconds = _run(kind, scene, test, models, forgetting=asked.forgetting)
         if asked.beside:
-            _sampled(kind, scene, test)
+            from alteraser.bench.linear.sampled import sampled
+
+            sampled(kind, scene, test)
         if asked.equal:
-            _as_long(kind, scene, test, seconds)
+            from alteraser.bench.linear.sampled import as_long
+
+            as_long(kind, scene, test, reference, seconds)
 
 
 def _factored(
@@ -78,7 +82,7 @@ def _factored(
     by = "" if said.missing_weighting == "uniform" else f" by {said.missing_weighting}"
     growing = "" if said.regularization_scaling == "none" else " growing with frequency"
     print(
-        f"ENMF: NDCG@10 {evaluate(found, test, data=data)['ndcg@10']:.4f}, w0 = "
+        f"ENMF: NDCG@10 {ndcg(found, data, test):.4f}, w0 = "
         f"{said.missing_weight:.3g}{by}, λ = {said.regularization:.3g}{growing}, {spent:.1f} CPU "
         "s\n",
         flush=True,
@@ -100,49 +104,6 @@ def _chosen(kind: LinearSettings, data: Any, asked: Case) -> tuple[float, float]
     return tuned.chosen.settings.settled(data).of_data
 
 
-def _sampled(kind: LinearLightGCN, scene: NoiseScenario, test: Interactions) -> None:
-    """The same layers with BPR's loss, on the clean data."""
-    from alteraser.bench.pairwise import pairwise
-
-    found = pairwise(scene.clean, test, layers=kind.layers, factors=kind.factors)
-    print(
-        f"BPR, K = {kind.layers}, on the clean data, {found.passes} passes of AdamW with "
-        f"{found.chosen}: NDCG@10 {found.ndcg:.4f}, {found.seconds:.1f} CPU s; two trainings agree "
-        f"by RBO@10 {found.agreement:.4f}.\n",
-        flush=True,
-    )
-
-
-def _as_long(
-    kind: LinearLightGCN, scene: NoiseScenario, test: Interactions, seconds: float
-) -> None:
-    """Likewise, for as many CPU seconds as the full loss took."""
-    from alteraser.bench.equal_time import ROUNDS, equal_time
-
-    found = equal_time(scene.clean, test, seconds, layers=kind.layers, factors=kind.factors)
-    print(
-        f"BPR, K = {kind.layers}, in the {seconds:.1f} CPU s of the full loss. NDCG@10 (passes) on "
-        "a tenth of the clean data, held out, of AdamW with\n"
-    )
-    rounds = [f"in {share:g} of the time" for share, _ in ROUNDS]
-    rows = [
-        (
-            f"{trial.learning_rate:g}",
-            f"{trial.regularization:g}",
-            trial.batch,
-            *(f"{x.ndcg:.4f} ({x.passes})" for x in marks),
-            *([""] * (len(rounds) - len(marks))),
-        )
-        for trial, marks in found.tried.items()
-    ]
-    table(("learning rate", "λ", "pairs a step", *rounds), rows)
-    print(f"On all of the clean data, {found.chosen}:\n")
-    table(
-        ("of the time", "CPU s", "passes", "NDCG@10"),
-        [(f"{x.share:g}", f"{x.seconds:.1f}", x.passes, f"{x.ndcg:.4f}") for x in found.marks],
-    )
-
-
 def _run(
     kind: LinearLightGCN,
     scene: NoiseScenario,
@@ -150,8 +111,8 @@ def _run(
     models: KeptModels,
     *,
     forgetting: bool,
-) -> float:
-    """CPU seconds of training on the clean data."""
+) -> tuple[PlainModel, float]:
+    """(the model trained on the clean data, CPU seconds of that)."""
 
     def trained_on(
         data: Interactions, name: str, settings: LinearLightGCN
@@ -166,12 +127,12 @@ def _run(
     print(
         f"K = {kind.layers}, d = {kind.factors}, w0 = {settled.missing_weight:.3g}, "
         f"λ = {settled.regularization:.3g}; on the clean data NDCG@10 "
-        f"{evaluate(reference, test, data=scene.clean)['ndcg@10']:.4f}, {retrained:.1f} CPU s "
+        f"{ndcg(reference, scene.clean, test):.4f}, {retrained:.1f} CPU s "
         f"({again['passes']} passes, {again['products']} products)\n",
         flush=True,
     )
     if not forgetting:
-        return retrained
+        return reference, retrained
     original, trained = trained_on(scene.polluted, "original", kind)
     erasure, forgot, _ = clocked(partial(forget, original, scene.noise, data=scene.polluted))
     second, _ = trained_on(scene.clean, "another", anew[1])
@@ -195,4 +156,4 @@ def _run(
         f"{verified:.1f} (class {checked.certificate.kind}).\n",
         flush=True,
     )
-    return retrained
+    return reference, retrained
