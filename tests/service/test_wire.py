@@ -3,14 +3,17 @@ that are none, bodies that never end."""
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from collections.abc import Callable
 
 import pytest
 
 from alteraser.service import arriving
+from alteraser.service.app import Api
 
-from .conftest import BASE
-from .test_http import Site, site  # noqa: F401
+from .conftest import BASE, Service
+from .test_http import Site, running, site  # noqa: F401
 
 BODY = b'{"users": [4]}'
 KIND = "Content-Type: application/json"
@@ -139,6 +142,40 @@ def test_who_goes_away_in_the_middle_is_no_fault_of_ours(
     assert site.get("/v1/requests").status_code == 200
     assert not [each for each in caplog.records if each.levelname == "ERROR"]
     assert site.taken == 0
+
+
+@pytest.mark.parametrize(
+    ("lines", "body", "status", "code"),
+    [
+        (HALF[0], b"{", b"503", b"stopping"),
+        (HALF[2], b"scope=", b"503", b""),  # a page
+        ((*HALF[0][:-1], NAMED, "Content-Length: 14"), BODY, b"500", b"stopped"),
+    ],
+)
+def test_who_is_still_there_when_it_stops_is_told(
+    service: Callable[[str], Service],
+    lines: tuple[str, ...],
+    body: bytes,
+    status: bytes,
+    code: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def long(*given: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(Api, "submit", long)
+    with running(service("knn")) as site, socket.socket() as raw:  # noqa: F811
+        raw.connect(("127.0.0.1", site.client.base_url.port))
+        raw.sendall(half(site, lines, body))
+        assert site.get("/v1/requests").status_code == 200  # the other one is there by now
+        raw = raw.dup()
+    found = raw.makefile("rb").read()
+    raw.close()
+    assert found.startswith(b"HTTP/1.1 %s " % status)
+    assert b"connection: close" in found
+    assert b'"code":"%s"' % code in found or not code
+    assert not [each for each in caplog.records if each.exc_info]
 
 
 def test_two_names_of_one_request_are_none(site: Site) -> None:  # noqa: F811

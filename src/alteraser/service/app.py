@@ -366,14 +366,20 @@ _HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.i
 
 
 class _WithHeaders:
-    """Adds ``HEADERS`` to every answer that has none of the name."""
+    """Adds ``HEADERS`` to every answer that has none of the name, and an answer where there would
+    be none.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begun = False
+
         async def sent(message: Message) -> None:
+            nonlocal begun
             if message["type"] == "http.response.start":
+                begun = True
                 mine = message["headers"]
                 there = {name.lower() for name, _ in mine}
                 more = [each for each in _HEADERS if each[0] not in there]
@@ -385,7 +391,13 @@ class _WithHeaders:
             return
         if scope["method"] == "HEAD":  # the answer to GET, of which the server sends no body
             scope = {**scope, "method": "GET"}
-        await self._app(scope, receive, sent)
+        try:
+            await self._app(scope, receive, sent)
+        except asyncio.CancelledError:  # by the server, which is stopped and waits no longer
+            if begun:
+                raise
+            words = "the service was stopped meanwhile; ask for the state of things"
+            await answer(500, "stopped", words, {"Connection": "close"})(scope, receive, sent)
 
 
 def _add_requests(app: FastAPI, api: Api) -> None:

@@ -7,7 +7,7 @@ import asyncio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from alteraser.errors import AltEraserError, InvalidInput
+from alteraser.errors import AltEraserError, DependencyMissing, InvalidInput
 from alteraser.ledger import bodies
 
 READING = 10.0
@@ -16,7 +16,8 @@ READING = 10.0
 
 async def arrived(request: Request, limit: int, too_long: AltEraserError) -> bytes:
     """The body; ``too_long`` for one of more than ``limit`` bytes, InvalidInput for one that does
-    not arrive in time, or whose sender went away.
+    not arrive in time, or whose sender went away, DependencyMissing where the service is stopped
+    meanwhile.
     """
     found = bytearray()
 
@@ -30,6 +31,8 @@ async def arrived(request: Request, limit: int, too_long: AltEraserError) -> byt
         await asyncio.wait_for(arrives(), READING)
     except (TimeoutError, ClientDisconnect):  # in the second case nobody hears it
         raise InvalidInput("the body did not arrive in time", code="timeout", close=True) from None
+    except asyncio.CancelledError:  # by the server, which waits no longer
+        raise DependencyMissing("the service is stopped", code="stopping", close=True) from None
     return bytes(found)
 
 
