@@ -129,6 +129,18 @@ def test_the_command_prints_what_to_train_with(run: Run, world: Path, tmp_path: 
     assert run(f"train {{w}}/data.csv {wanted} --out m")[0] == 0
 
 
+def test_none_is_a_word_where_a_setting_has_it(run: Run, world: Path) -> None:
+    code, out, err = run(
+        "tune {w}/data.csv --model linear-lightgcn --regularization-scaling none,frequency "
+        "--layers 1 --factors 3 --missing-weight 0.2 --regularization none,1 --json"
+    )
+    assert code == 0, err
+    tried = [trial["settings"] for trial in json.loads(out)["trials"]]
+    assert {(x["regularization_scaling"], x["regularization"]) for x in tried} == {
+        (scaling, value) for scaling in ("none", "frequency") for value in (None, 1.0)
+    }
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -171,7 +171,7 @@ def tune(
                 linear,
                 screen,
                 model,
-                _values(given),
+                _values(model, given),
                 data,
                 reading,
                 beside=beside,
@@ -258,8 +258,17 @@ def _settings(ctx: typer.Context, kind: str) -> Container[str]:
     return table[kind].model_fields.keys() - kind_options.NOT_TRIED
 
 
-def _values(given: Mapping[str, str]) -> dict[str, list[str | None]]:
-    return {name: [_value(part) for part in text.split(",")] for name, text in given.items()}
+def _values(model: str, given: Mapping[str, str]) -> dict[str, list[str | None]]:
+    """Values as they are written; ``none`` is none but where a setting has that word."""
+    fields = {**LINEAR, **KINDS}[model].model_fields if model != COMPOSITE else {}
+    words = {name: kind_options.choices(info) for name, info in fields.items()}
+    return {
+        name: [
+            None if part == "none" and part not in words.get(name, ()) else part
+            for part in map(str.strip, text.split(","))
+        ]
+        for name, text in given.items()
+    }
 
 
 def _of_a_grid(
@@ -298,7 +307,7 @@ def _exact(
     from alteraser.verbs.tune.exact import grid_of, metric_of, tune_exact, words
 
     with inputs.options_named():
-        points = grid_of(KINDS[model], _values(given))
+        points = grid_of(KINDS[model], _values(model, given))
     for point in points:
         point.check_reading(reading)
     taken, metric = points[0].reading_of(reading), metric_of(points[0])
@@ -332,11 +341,6 @@ def _exact(
         ("time", seconds_text(screen.timing())),
     ]
     return document, rows
-
-
-def _value(text: str) -> str | None:
-    """A value as it is written; ``none`` is none."""
-    return None if text.strip() == "none" else text.strip()
 
 
 def _numbers(option: str, text: str, *, whole: bool = False) -> tuple[float, ...]:
