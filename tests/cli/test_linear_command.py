@@ -504,6 +504,9 @@ def test_features_of_a_model_without_any_say_nothing(shop: Path, run: Run) -> No
         ("--setup same.toml", "same.toml: features.item: the column genre is nam"),
         ("--setup name.toml", "name.toml: relations.data: 'data' is no name of a relation"),
         ("--setup much.toml", "much.toml: feature_scaling: Input should be less than or equal"),
+        ("--setup down.toml", "down.toml: continuation: Input should be greater than or equal"),
+        ("--setup zero.toml", "zero.toml: regularization: a penalty of 0 cannot come down"),
+        ("--continuation 0.5 --biases", "--continuation: Input should be greater than or equal"),
     ],
 )
 def test_what_cannot_be_learned_from_names_the_file(
@@ -515,12 +518,45 @@ def test_what_cannot_be_learned_from_names_the_file(
         "same": "[features.item]\nfile = 'items.csv'\ncolumns = ['genre', 'genre']",
         "name": "[relations.data]\nfile = 'views.csv'",
         "much": "feature_scaling = 9",
+        "down": "continuation = 0.5",
+        "zero": "continuation = 8\nregularization = 0",
     }.items():
         Path(f"{name}.toml").write_text(text + "\n")
     code, _, err = run(f"train {shop}/data.csv {line} --factors 2 --out m")
     assert code == 2
     assert message in " ".join(err.split())
     assert not Path("m").exists()
+
+
+def test_a_penalty_that_comes_down_is_a_setting_of_the_model(shop: Path, run: Run) -> None:
+    """Of the file as of the option, which comes before it; and stays in forgetting."""
+    files = f"--relation views={shop}/views.csv"
+    (shop / "falling.toml").write_text(
+        'continuation = 6\nregularization = 0.05\n[relations.views]\nfile = "views.csv"\n'
+    )
+    line = f"train {shop}/data.csv --duplicates first --setup {shop}/falling.toml --factors 2"
+    found = document(run, f"{line} --out down")
+    assert found["hyper_parameters"]["continuation"] == 6.0
+    assert 1.0 < found["continuation"] <= 6.0
+    found = document(run, f"{line} --continuation 3 --out less")
+    assert found["hyper_parameters"]["continuation"] == 3.0
+    assert 1.0 < found["continuation"] <= 3.0
+    assert document(run, "inspect down")["hyperparameters"]["continuation"] == 6.0
+    line = f"forget down {shop}/two.csv --data {shop}/data.csv {files}"
+    assert document(run, f"{line} --out gone --remaining rest.csv")["class"] == "C"
+    found = document(run, "inspect gone")
+    assert found["hyperparameters"]["continuation"] == 6.0
+    assert 1.0 < found["training"]["continuation"] <= 6.0
+    assert document(run, f"verify gone --data rest.csv {files} --before down")["class"] == "C"
+    # where it goes straight, that is said
+    line = f"train {shop}/data.csv --duplicates first --model linear --continuation 8"
+    for name, more, said in (
+        ("up", "--regularization 0.05", "λ came down from"),
+        ("flat", "--regularization 90", "straight: at λ itself"),
+    ):
+        code, out, err = run(f"{line} {more} --factors 2 --threads 1 --out {name}")
+        assert code == 0, err
+        assert said in " ".join((out + err).split())
 
 
 def test_columns_and_words_may_be_named_as_they_are(shop: Path, tmp_path: Path, run: Run) -> None:

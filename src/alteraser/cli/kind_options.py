@@ -12,6 +12,7 @@ import typer.main
 from typer.core import TyperCommand, TyperOption
 
 from alteraser.cli import completion
+from alteraser.cli.beside import COMPOSITE
 from alteraser.models.registry import KINDS, LINEAR
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 DECIDED = "segmented"
 """A setting that the data decide, which is no option"""
-NOT_TRIED = frozenset({"seed", "max_passes"})
-"""Settings that are no values to try"""
+NOT_TRIED = frozenset({"seed", "max_passes", "continuation"})
+"""Settings that are no values to try: of the way to an optimum, not of what it is"""
 GIVEN = "alteraser.kind_options"
 """Where a context keeps their values, by name"""
 
@@ -80,13 +81,23 @@ def settings(kinds: Iterable[str] | None = None, without: Container[str] = ()) -
     ``kinds``, or of all there are, linear ones too, and of all settings but ``without``.
     """
     found: dict[str, Owners] = {}
-    for kind in (*KINDS, *LINEAR) if kinds is None else kinds:
-        options = KINDS[kind] if kind in KINDS else LINEAR[kind]
-        for name, info in options.model_fields.items():
+    for kind in (*KINDS, COMPOSITE, *LINEAR) if kinds is None else kinds:
+        for name, info in _fields(kind).items():
             if name == DECIDED or name in without:
                 continue
             found.setdefault(name, []).append((kind, info))
     return found
+
+
+def _fields(kind: str) -> dict[str, FieldInfo]:
+    """Those of a kind; of ``linear``, the rest of which is in options of its own, what linear kinds
+    share.
+    """
+    if kind == COMPOSITE:
+        from alteraser.models.relational.kind import LinearSettings
+
+        return LinearSettings.model_fields
+    return (KINDS[kind] if kind in KINDS else LINEAR[kind]).model_fields
 
 
 def said(owners: Owners, *, apart: bool = False) -> str:

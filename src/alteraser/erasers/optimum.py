@@ -1,8 +1,9 @@
 """To the optimum of a linear problem, by the way that its form allows.
 
 Where a problem is one of matrix factorization, one side can be eliminated exactly, and the joint
-steps of ``erasers.driver`` are there in a few dozen passes; every other one goes the way of
-``solvers.relational``. Where the former end short, the latter go on from there.
+steps of ``erasers.driver`` are there in a few dozen passes; every other one, and one whose penalty
+is to come down, goes the way of ``solvers.relational``. Where the former end short, the latter go
+on from there.
 """
 
 from __future__ import annotations
@@ -48,10 +49,12 @@ def reach(
 
 
 def _suited(problem: LinearProblem, goal: Goal) -> Problem | None:
-    """The factorization that ``problem`` is, where float32 holds what is asked for."""
+    """The factorization that ``problem`` is, where float32 holds what is asked for, and it is to be
+    gone to straight.
+    """
     asked = goal.limits
     sharp = asked.distance < DEFAULT.distance or asked.influence < DEFAULT.influence
-    return None if sharp else problem.factorized
+    return None if sharp or goal.continuation > 1.0 else problem.factorized
 
 
 def _by_joint_steps(

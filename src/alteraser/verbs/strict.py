@@ -57,6 +57,7 @@ NUMBERS = frozenset(
         "effect_left",
         "requests_unpolished",
         "critical_regularization",
+        "continuation",
         "compacted",
     }
 )

@@ -36,6 +36,7 @@ SETTINGS = (
     "max_passes",
     "biases",
     "feature_scaling",
+    "continuation",
 )
 """Options of ``train`` that say something of kind ``linear``"""
 FAINT = 1e-8
@@ -98,6 +99,7 @@ def train(
             "distance_from_rest": run["distance"],
             "converged": run["converged"],
             "not_reached": short,
+            "continuation": run["continuation"],
             "warnings": [] if nothing is None else [nothing],
             **more,
         },
@@ -108,6 +110,7 @@ def train(
                 f"{trained.interactions:,} of {trained.users:,} users and {trained.items:,} items",
             ),
             *rows,
+            *came_down(saved),
             ("passes", f"{run['passes']:,}, and {run['products']:,} products to measure"),
             ("objective", f"{run['objective']:,.2f}"),
             *(
@@ -262,6 +265,21 @@ def _beside_rows(model: CompositeModel, given: Given) -> Rows:
         groups[one.group] = groups.get(one.group, 0) + len(one)
     rows += [(f"relation {name}", f"{count:,} rows") for name, count in groups.items()]
     return rows
+
+
+def came_down(model: LinearModel) -> Rows:
+    """From where the penalty did, if it was asked to; why not, where it did not."""
+    if model.settings.continuation == 1.0:
+        return []
+    share = model.training["continuation"]
+    if share > 1.0:
+        return [("continuation", f"λ came down from {share:.3g} times itself")]
+    return [
+        (
+            "continuation",
+            "straight: at λ itself the last of the columns has not come to be, or only just",
+        )
+    ]
 
 
 def not_reached(model: LinearModel) -> str:

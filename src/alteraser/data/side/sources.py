@@ -81,6 +81,7 @@ class SetupFile(Configured):
     missing_weight: float | None = None
     biases: bool | None = None
     feature_scaling: float | None = None
+    continuation: float | None = None
     features: dict[str, FeaturesEntry] = Field(default_factory=dict)
     relations: dict[str, RelationEntry] = Field(default_factory=dict)
     entities: dict[str, EntityEntry] = Field(default_factory=dict)
@@ -104,7 +105,7 @@ class SetupFile(Configured):
         """What it says of the model, by the names of ``LinearSetup``."""
         found: dict[str, Any] = {
             name: value
-            for name in ("factors", "regularization", "biases", "feature_scaling")
+            for name in ("factors", "regularization", "biases", "feature_scaling", "continuation")
             if (value := getattr(self, name)) is not None
         }
         relations = {

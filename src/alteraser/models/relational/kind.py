@@ -42,6 +42,13 @@ class LinearSettings(Configured, ABC):
     factors: int = Field(default=64, ge=1, le=4096, description="d, the length of every embedding")
     seed: int = Field(default=0, ge=0, description="Of the random start")
     max_passes: int = Field(default=5000, ge=1, description="Cap on iterations")
+    continuation: float = Field(
+        default=1.0,
+        ge=1.0,
+        le=1e6,
+        allow_inf_nan=False,
+        description="how many times itself λ may come down from; 1: not at all",
+    )
 
     def own(self) -> dict[str, Any]:
         """Settings as JSON values, for a manifest."""
@@ -55,11 +62,6 @@ class LinearSettings(Configured, ABC):
     @abstractmethod
     def of_data(self) -> tuple[float, float]:
         """(w₀, λ) of DATA, of ``settled`` settings."""
-
-    @property
-    def strengthened(self) -> float:
-        """How many times itself λ comes down from, in training and in forgetting: not at all."""
-        return 1.0
 
     def changed(self, values: Mapping[str, Any]) -> Self:
         """With other values, by the names of options; WrongSetting for one that cannot be."""

@@ -51,18 +51,6 @@ class LinearLightGCN(LinearKind):
     grid: ClassVar[Mapping[str, Sequence[Any]]] = {"layers": (1, 2, 3)}
 
     layers: int = Field(default=2, ge=0, le=16, description="K, how far the graph smooths")
-    continuation: float = Field(
-        default=1.0,
-        ge=1.0,
-        le=1e6,
-        allow_inf_nan=False,
-        description="how many times itself λ may come down from; 1: not at all",
-    )
-
-    @property
-    def strengthened(self) -> float:
-        """See ``LinearSettings``."""
-        return self.continuation
 
     def settled(self, data: Interactions) -> Self:
         """With w₀ of the rule for ENMF, and ``MORE`` of its λ over (K + 1)²: that is what

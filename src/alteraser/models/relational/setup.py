@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from scipy.sparse import csr_array, eye_array, hstack
 
 from alteraser.data.ids import IdMap
@@ -74,6 +74,18 @@ class LinearSetup(LinearSettings):
     """λ by table, once settled"""
     missing: dict[str, float] = Field(default_factory=dict)
     """w₀ by relation, once settled"""
+
+    @field_validator("regularization")
+    @classmethod
+    def _comes_down(cls, value: float | None, info: ValidationInfo) -> float | None:
+        """Multiples of 0 are 0."""
+        times = info.data.get("continuation", 1.0)
+        if value == 0.0 and times > 1.0:
+            raise ValueError(
+                f"a penalty of 0 cannot come down from {times:g} times itself (continuation): "
+                "give one above 0, or leave continuation at 1"
+            )
+        return value
 
     def settled(self, given: Given) -> LinearSetup:
         """With everything that the data decide decided: forgetting does not change it.

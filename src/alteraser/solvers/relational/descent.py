@@ -57,6 +57,8 @@ class LinearRun:
     ) -> None:
         self.asked_for, self.point, self.goal, self.threads = problem, point, goal, threads
         self.evaluations = self.products = 0
+        self.strongest = 1.0
+        """How many times itself the penalty came down from"""
         self.measured: NewtonStep | None = None
         self.pose(problem, M)
 

@@ -44,6 +44,8 @@ class Reached:
     trace: tuple[PassRecord, ...]
     evaluations: int
     products: int
+    strongest: float = 1.0
+    """How many times itself the penalty came down from; 1: it went straight"""
 
     @property
     def passes(self) -> int:
@@ -104,4 +106,5 @@ def minimize(
         solution.trace,
         state.evaluations,
         state.products,
+        state.strongest,
     )

@@ -87,7 +87,7 @@ def unlearn_linear(
         known=known,
         limits=how.limits,
         max_passes=how.max_passes or settings.max_passes,
-        continuation=settings.strengthened,
+        continuation=settings.continuation,
         threads=workers,
         on_pass=events.passes(on_pass),
     )

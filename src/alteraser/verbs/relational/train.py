@@ -83,7 +83,7 @@ def train(
     reached = reach(
         posed.problem,
         posed.start(settings.seed),
-        Goal(limits, max_passes=settings.max_passes, continuation=settings.strengthened),
+        Goal(limits, max_passes=settings.max_passes, continuation=settings.continuation),
         threads=threads or default_threads(),
         on_pass=events.passes(on_pass),
     )
@@ -100,4 +100,5 @@ def told(reached: Reached) -> dict[str, Any]:
         "residual": reached.residual,
         "distance": float(reached.distance) if reached.valley else None,
         "converged": reached.converged,
+        "continuation": reached.strongest,
     }
