@@ -166,12 +166,13 @@ def tiny(tmp_path: Path) -> Path:
 def test_the_sampled_loss_gets_the_seconds_that_the_full_one_took(
     tiny: Path, tmp_path: Path, run: Run
 ) -> None:
-    line = f"bench linear {tiny} --layers 1 --factors 3 --no-forget --bpr-equal"
+    line = f"bench linear {tiny} --layers 1 --factors 3 --no-forget --bpr-equal --max-passes 9"
     code, out, err = run(f"{line} --keep {tmp_path / 'kept'}")
     assert code == 0, err
     ((ndcg, told, passes),) = re.findall(
         r"on the clean data NDCG@10 (\d\.\d{4}), (\d+\.\d) CPU s \((\d+) passes", out
     )
+    assert passes == "9"
     assert f"BPR, K = 1, in the {told} CPU s of the full loss." in out
     rows = [
         x.strip("| ").split(" | ") for x in out[out.index("On all of the clean") :].splitlines()

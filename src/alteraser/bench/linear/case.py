@@ -49,6 +49,8 @@ class Case:
     """
     continuation: float = 1.0
     """How many times itself λ comes down from, of lightgcn"""
+    max_passes: int = 5000
+    """Iterations at most, of lightgcn"""
     tuned: bool = False
     """Whether those that are not given are chosen on a validation cut"""
     beside: bool = False

@@ -94,6 +94,9 @@ def linear(
         float,
         typer.Option("--continuation", help="How many times λ to come down from; of lightgcn."),
     ] = 1.0,
+    max_passes: Annotated[
+        int, typer.Option("--max-passes", min=1, help="Cap on iterations, of lightgcn.")
+    ] = 5000,
     tuned: Annotated[
         bool,
         typer.Option(
@@ -182,6 +185,7 @@ def linear(
             if value is not None
         },
         continuation=continuation,
+        max_passes=max_passes,
         tuned=tuned,
         beside=beside,
         equal=equal,

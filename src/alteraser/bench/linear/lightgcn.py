@@ -56,6 +56,7 @@ def _set(name: str, whole: Interactions, asked: Case, models: KeptModels) -> Non
             factors=asked.factors,
             layers=layers,
             continuation=asked.continuation,
+            max_passes=asked.max_passes,
             **asked.weighing,
         )
         weight, penalty = asked.missing_weight, asked.regularization
