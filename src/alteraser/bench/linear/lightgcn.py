@@ -49,7 +49,7 @@ def _set(name: str, whole: Interactions, asked: Case, models: KeptModels) -> Non
     if asked.weighing:
         recipes = {"enmf": {}, "enmf-weighed": {**given, **asked.weighing}}
     for title, settings in recipes.items():
-        recipe = ENMF(factors=asked.factors, to_rest=True, **settings)
+        recipe = ENMF(factors=asked.factors, to_rest=asked.forgetting, **settings)
         _factored(title, recipe, scene.clean, test, models)
     for layers in asked.layers:
         kind = LinearLightGCN(
