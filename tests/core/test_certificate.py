@@ -420,6 +420,36 @@ def test_thousand_random_mutants_never_lie_outside_their_bound() -> None:
     assert {"B", "D"} <= kinds
 
 
+@pytest.mark.parametrize("away", [0.3, 1e-4, 1e-9])
+def test_what_may_be_left_of_the_way_is_a_number_whatever_storing_moves(away: float) -> None:
+    """As measured; a model that is as near as storing allows passes, and it is said why."""
+    problem = Problem(
+        Objective(missing_weight=0.2, regularization=0.3),
+        toy_interactions(12, 9, 0.4, lonely=False),
+        np.float64,
+    )
+    best = run_passes(
+        problem,
+        Factors.random(12, 9, 2, seed=0, dtype=np.float64),
+        Settings(JointNewton(), 1e-13, 300),
+    ).factors
+    rng = np.random.default_rng(3)
+    near, far = (
+        Factors(best.users + x * rng.standard_normal(best.users.shape), best.items, best.prediction)
+        for x in (1e-9, away)
+    )
+    found = certify(problem.objective, problem.interactions, near, before=far, threads=1)
+    assert found.passed
+    (check,) = (x for x in found.checks if x.name == "influence")
+    assert found.moved is not None
+    assert found.rho is not None
+    told = found.moved > 1e-7
+    assert check.passed
+    assert check.value == found.influence
+    assert 0.0 < check.value <= (2.0 * found.rho / found.moved if told else 1.0)
+    assert ("no further than storing" in check.meaning) is not told
+
+
 # ------------------------------------------------------------------ curvature
 
 

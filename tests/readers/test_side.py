@@ -240,6 +240,27 @@ def test_relations_of_two_columns_and_graphs(tmp_path: Path) -> None:
         read_relation(RelationFile.parse(f"kg={graph}"), known)
 
 
+def test_triples_that_would_have_one_name_are_named(tmp_path: Path) -> None:
+    known = {"item": IdMap.build(["a", "b"])[0]}
+    graph = tmp_path / "kg.csv"
+    graph.write_text("head,relation,tail\na,by/x,1\nb,by.x,1\n")
+    with pytest.raises(InvalidInput, match=r"kg.csv: the relations 'by.x' and 'by/x' would both"):
+        read_relation(RelationFile.parse(f"kg={graph}"), known)
+    graph.write_text("head,relation,tail\na,by/x,1\nb,by/x,1\n")
+    (found,) = read_relation(RelationFile.parse(f"kg={graph}"), known)
+    assert found.name == "kg/by.x"
+
+
+def test_a_column_that_is_not_there_is_offered_as_it_would_be_said(tmp_path: Path) -> None:
+    items = tmp_path / "my items.csv"
+    items.write_text("item_id,kg_node\na,1\n")
+    with pytest.raises(InvalidInput, match=f"with --entities 'item={items}:kg_node', or rename"):
+        read_join(EntityFile.parse(f"item={items}:node"), "item_id")
+    file = FeatureFile.parse(f"{items}:node", "--item-features")
+    with pytest.raises(InvalidInput, match=f"with --item-features '{items}:kg_node', or rename"):
+        read_attributes(file, "item", "item_id", option="--item-features")
+
+
 @pytest.mark.parametrize("text", ["views", "=x.csv", "data=x.csv", "a/b=x.csv", "v=x.csv:user"])
 def test_a_relation_has_a_name_and_two_tables(text: str) -> None:
     with pytest.raises(InvalidInput, match="--relation"):

@@ -166,7 +166,7 @@ def _clearly(shift: Shift, outcome: Outcome) -> Evidence | None:
     values = [
         ("distance", measured.distance, DEFAULT.distance),
         ("block", measured.block, DEFAULT.block),
-        ("influence", measured.influence or 0.0, DEFAULT.influence),
+        ("influence", measured.left, DEFAULT.influence),
         ("residual", residual * DEFAULT.residual, DEFAULT.residual),
     ]
     failed = [_words(*value) for value in values if CLEAR[1] * value[2] < value[1] < np.inf]

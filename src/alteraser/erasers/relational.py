@@ -18,7 +18,7 @@ from alteraser.evidence.certificate.words import sentence
 from alteraser.evidence.claims import Evidence, Measured, ResidualOnly
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.runtime.allocator import kept
-from alteraser.solvers.limits import DEFAULT, Limits, influence
+from alteraser.solvers.limits import DEFAULT, Limits, influence, untold
 from alteraser.solvers.relational import Goal, Preconditioner, Reached, evaluate
 from alteraser.solvers.relational.symmetry import rotated_onto
 
@@ -91,9 +91,10 @@ def converge(
 
 def _said(found: Reached, left: float, limits: Limits) -> Evidence:
     """C within the limits of a certificate, else D."""
+    told = not untold(found.distance, 1.0)
     conditions = (
         ("distance", found.distance, limits.distance),
-        ("influence", left, limits.influence),
+        *((("influence", left, limits.influence),) if told else ()),
         ("residual", found.residual, limits.residual),
     )
     failed = [

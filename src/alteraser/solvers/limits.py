@@ -44,12 +44,23 @@ DEFAULT = Limits()
 
 
 def influence(distance: float, moved: float, size: float) -> float:
-    """ι = η / (moved − η): 0 where η is within the rounding of storage, ∞ where the model hardly
-    moved.
+    """ι = η / (moved − η), what may be left of the way from the original; ∞ where the model hardly
+    moved, and at most 1, all of the way, where η is ``untold``.
 
     ``distance`` is η or ρ, ``moved`` = dist(Θ_a, Θ_u), ``size`` = ‖Θ_u‖_F, all in the unit of the
     factors.
+
+    >>> influence(1.0, 3.0, 10.0), influence(1.0, 0.5, 10.0), influence(1e-9, 0.0, 1.0)
+    (0.5, inf, 1.0)
     """
-    if distance <= STORED * size:
+    if distance == 0.0:
         return 0.0
-    return distance / (moved - distance) if moved > distance else float("inf")
+    share = distance / (moved - distance) if moved > distance else float("inf")
+    return min(share, 1.0) if untold(distance, size) else share
+
+
+def untold(distance: float, size: float) -> bool:
+    """Whether a distance cannot be told from what storing a model of ``size`` in float32 moves it
+    by: then ι may be anything.
+    """
+    return distance <= STORED * size

@@ -223,12 +223,13 @@ def missing_column(
     option: str | None = None,
     *,
     ids: tuple[str, str] | None = None,
+    before: str = "",
     of_a_part: bool = False,
 ) -> InvalidInput:
     """The error for a column that is not there: what is, what may have been meant, how to say so.
 
-    ``option`` is what names the column; ``ids``, the id columns, where there are ``--columns`` and
-    ``--layout``.
+    ``option`` is what names the column, after ``before`` where that is not all of its value;
+    ``ids``, the id columns, where there are ``--columns`` and ``--layout``.
     """
     import difflib
     import re
@@ -253,9 +254,8 @@ def missing_column(
             f"{shlex.quote(f'{name} * sum(1)' if float(name) != 1 else 'sum(1)')}."
         )
     elif option:
-        words.append(
-            f"Say which column it is with {option} {shlex.quote(meant or 'NAME')}, or rename it."
-        )
+        value = shlex.quote(before + (meant or "NAME"))
+        words.append(f"Say which column it is with {option} {value}, or rename it.")
     elif of_a_part:
         words.append("Rename the column, or write all parts with one schema.")
     else:

@@ -167,7 +167,7 @@ def _features(
     if partly and len(lacking) == len(names):
         raise InvalidInput(f"{option}: {raw.name} has none of the columns {', '.join(names)}")
     if lacking and not partly:
-        raise missing_column(raw, lacking[0], option or None)
+        raise missing_column(raw, lacking[0], option or None, before=f"{raw.name}:")
     if column in names:
         raise InvalidInput(f"{raw.name}: {column} holds the ids, it is no feature")
     return tuple(x for x in names if x in there)

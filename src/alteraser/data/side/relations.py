@@ -118,7 +118,7 @@ def read_join(file: EntityFile, id_column: str) -> tuple[pa.Array, pa.Array]:
         file.path, (id_column, f"{file.table}_id", file.table, "id"), "--entities"
     )
     if file.column not in raw.table.column_names:
-        raise missing_column(raw, file.column, f"--entities {file.table}={file.path}:")
+        raise missing_column(raw, file.column, "--entities", before=f"{file.table}={file.path}:")
     only_once(raw, [file.column])
     there = pc.is_valid(raw.table[file.column])
     if is_text(raw.table[file.column].type):
@@ -183,9 +183,16 @@ def triples_of(
     if joins:
         split = [ids_by_table(side, file.name, joins) for side in sides]
     found, moments = [], _times(raw)
+    named: dict[str, str] = {}
     for sort in pc.unique(sorts).sort().to_pylist():
         of_sort = pc.equal(sorts, sort).to_numpy(zero_copy_only=False)
         name = f"{file.name}/{str(sort).replace('/', '.')}"
+        first = named.setdefault(name, sort)
+        if first != sort:
+            raise InvalidInput(
+                f"{raw.name}: the relations {first!r} and {sort!r} would both be called {name}, "
+                "for a slash parts a name from that of its file. Rename one of them"
+            )
         parts = []
         for source, (heads, is_head) in split[0].items():
             for target, (tails, is_tail) in split[1].items():

@@ -25,7 +25,7 @@ from alteraser.models import Factors, Objective, Problem
 from alteraser.runtime import events
 from alteraser.runtime.workers import default_threads
 from alteraser.solvers.collapse import collapse
-from alteraser.solvers.limits import STORED, Limits, influence
+from alteraser.solvers.limits import STORED, Limits, influence, untold
 
 PROVE_UP_TO = 6000
 """(m + n) d up to which μ is proved by a dense factorization: about 0.9 GB and seconds."""
@@ -51,6 +51,17 @@ class Check:
     limit: float
     passed: bool
     meaning: str
+
+
+def check_of_influence(limits: Limits, iota: float, *, rounded: bool) -> Check:
+    """What may be left of the way from the old model. A distance that is ``rounded``, no more than
+    what storing a model in float32 leaves, passes: any model that is stored is off by that.
+    """
+    small = iota <= limits.influence
+    meaning = "left of the way from the old model"
+    if rounded and not small:
+        meaning += ", at most: the optimum is no further than storing in float32 moves a model"
+    return Check("influence", iota, limits.influence, small or rounded, meaning)
 
 
 @dataclass(frozen=True)
@@ -220,7 +231,13 @@ def _certify(
 
     conditions = [
         *_where(limits, curvature, distance, size, blocks),
-        *_after(limits, iota, gradient_left, gradient_norm <= STORED * absolute),
+        *_after(
+            limits,
+            iota,
+            gradient_left,
+            rounded=untold(distance, size),
+            floor=gradient_norm <= STORED * absolute,
+        ),
     ]
     kind, said = _verdict(conditions, proof, distance, size)
     return Certificate(
@@ -275,6 +292,7 @@ class _Near:
         )
         return near and (
             self.moved is None
+            or eta <= stored
             or influence(eta, self.moved, self.size) <= 0.5 * self.limits.influence
         )
 
@@ -322,19 +340,18 @@ def _where(
 
 
 def _after(
-    limits: Limits, iota: float | None, gradient_left: float | None, floor: bool
+    limits: Limits,
+    iota: float | None,
+    gradient_left: float | None,
+    *,
+    rounded: bool,
+    floor: bool,
 ) -> Iterator[Check]:
-    """What must hold beside the model from before; ``floor``: the gradient is no more than storing
-    leaves.
+    """What must hold beside the model from before; ``rounded``: the distance is no more than what
+    storing leaves, ``floor``: the gradient is.
     """
     if iota is not None:
-        yield Check(
-            "influence",
-            iota,
-            limits.influence,
-            iota <= limits.influence,
-            "left of the way from the old model",
-        )
+        yield check_of_influence(limits, iota, rounded=rounded)
     if gradient_left is not None:
         small = gradient_left <= limits.residual
         meaning = "of the old model's gradient on the remaining data"

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.sparse import csr_array, eye_array
 from threadpoolctl import threadpool_limits
 
-from alteraser.evidence.certificate.certificate import Check
+from alteraser.evidence.certificate.certificate import Check, check_of_influence
 from alteraser.evidence.certificate.discarded import ROUNDING, axes_of, least
 from alteraser.evidence.certificate.words import NAMES, Class, sentence
 from alteraser.models.relational import (
@@ -31,7 +31,7 @@ from alteraser.models.relational import (
     Sparse,
 )
 from alteraser.runtime import events
-from alteraser.solvers.limits import STORED, Limits, influence
+from alteraser.solvers.limits import STORED, Limits, influence, untold
 from alteraser.solvers.relational import Preconditioner
 from alteraser.solvers.relational.symmetry import Turns, rotated_onto
 
@@ -150,7 +150,7 @@ def _certify(
         tell("the model from before", 0.9)
         old, push = plain.gradient(before)
         moved = float(np.linalg.norm(rotated_onto(problem, point, before) - before.vector))
-        checks += _after(limits, gradient, push, influence(eta, moved, size), eta <= STORED * size)
+        checks += _after(limits, gradient, push, influence(eta, moved, size), untold(eta, size))
     passed = all(check.passed for check in checks)
     kind: Class = "C" if passed else "D"
     said = sentence(kind, eta if passed else None, eta / size if passed and size else None)
@@ -182,13 +182,7 @@ def _after(
     if floor and not small:
         meaning += "; the model is at an optimum whatever it is"
     return [
-        Check(
-            "influence",
-            iota,
-            limits.influence,
-            iota <= limits.influence,
-            "left of the way from the old model",
-        ),
+        check_of_influence(limits, iota, rounded=floor),
         Check(
             "residual",
             left,

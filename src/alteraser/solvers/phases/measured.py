@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from alteraser.models import Factors
-from alteraser.solvers.limits import STORED, Limits
+from alteraser.solvers.limits import STORED, Limits, untold
 
 MARGIN = 0.5
 """Share of a limit to come within: the least curvature is estimated from above, and with it what is
@@ -32,13 +32,20 @@ class Distance:
     valley: bool
     """False where L was found to bend down"""
 
+    @property
+    def left(self) -> float:
+        """ι, as far as it can be told: 0 without an original, and where the distance is rounding,
+        which any model that is stored is off by.
+        """
+        return 0.0 if self.influence is None or untold(self.distance, 1.0) else self.influence
+
     def holds(self, limits: Limits, share: float = MARGIN) -> bool:
         """True when all of them are within ``share`` of the limits."""
         return (
             self.valley
             and self.distance <= share * limits.distance
             and self.block <= share * limits.block
-            and (self.influence is None or self.influence <= share * limits.influence)
+            and self.left <= share * limits.influence
         )
 
 
