@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 import uvicorn
@@ -53,6 +55,15 @@ def answered(port: int, *parts: bytes, wait: float = 0.0) -> bytes:
         except OSError:
             pass
         return found
+
+
+@contextmanager
+def connected(port: int, number: int) -> Iterator[list[socket.socket]]:
+    with ExitStack() as stack:
+        place = ("127.0.0.1", port)
+        yield [
+            stack.enter_context(socket.create_connection(place, timeout=20)) for _ in range(number)
+        ]
 
 
 def head(*lines: bytes) -> bytes:
@@ -169,7 +180,9 @@ def test_who_sent_something_before_is_answered_that(
     port: int, junk: bytes, expected: list[bytes], before: int
 ) -> None:
     """A 400 in its place would say of a request which is done that it was not."""
-    found = answered(port, (WHOLE + b"{}") * before + junk)
+    with connected(port, 1) as (raw,):  # who closes their side is gone, and is answered no more
+        raw.sendall((WHOLE + b"{}") * before + junk)
+        found = raw.makefile("rb").read()
     assert [part[:3] for part in found.split(b"HTTP/1.1 ")[1:]] == [b"200"] * before + expected
     if expected:
         is_refused(found[found.rindex(b"HTTP/1.1 ") :])
@@ -207,7 +220,8 @@ def one_answer(raw: socket.socket) -> None:
     found = b""
     while not found.endswith(b"}"):
         part = raw.recv(65536)
-        assert part, "the connection stays"
+        if not part:
+            raise ConnectionError("the connection stays")
         found += part
     assert found.startswith(b"HTTP/1.1 200 ")
 
@@ -248,3 +262,39 @@ def test_who_takes_time_over_a_body_or_between_two_requests_is_not(
             raw.sendall(b"{}")
             one_answer(raw)
             time.sleep(0.5)
+
+
+def test_who_is_silent_makes_room(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody keeps others out by holding connections open."""
+    monkeypatch.setattr(protocol, "CONNECTIONS", 5)
+    with connected(port, 5) as there:
+        for raw in (*there, there[0]):  # of the second nothing is heard for the longest
+            raw.sendall(WHOLE + b"{}")
+            one_answer(raw)
+        assert answered(port, head(b"GET / HTTP/1.1")).startswith(b"HTTP/1.1 200 ")
+        with pytest.raises(ConnectionError):
+            one_answer(there[1])
+        for raw in (there[0], *there[2:]):
+            raw.sendall(WHOLE + b"{}")
+            one_answer(raw)
+
+
+def test_who_comes_when_all_are_at_work_is_told(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "CONNECTIONS", 5)
+    with connected(port, 5) as there:
+        for raw in there:
+            raw.sendall(WHOLE[:-2] + b"Expect: 100-continue\r\n\r\n")
+            assert raw.recv(65536).startswith(b"HTTP/1.1 100 ")
+        start, _, body = answered(port).partition(b"\r\n\r\n")
+        assert start.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: " in start
+        assert json.loads(body)["code"] == "busy"
+        for raw in there:
+            raw.sendall(b"{}")
+            one_answer(raw)
+
+
+def test_no_more_connections_than_half_the_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    for files, expected in ((128, 64), (2**20, protocol.CONNECTIONS), (-1, protocol.CONNECTIONS)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
+        assert protocol.most() == expected

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from alteraser.service.problems import answer
+from alteraser.service.problems import ProblemDetails, answer
 
 HEAD = 64 * 2**10
 """Bytes of a request's line and headers; a longer one is refused"""
 HEADERS = 100
 """Headers of a request; more are refused"""
 TOO_LONG = f"the head of the request is longer than {HEAD} bytes or {HEADERS} headers; shorten it"
+CONNECTIONS = 500
+"""Connections at once, or half of the files that the process may open, where that is less: without
+files nobody is answered, and asyncio writes each connection that it cannot take into the log
+"""
 PATIENCE = 10.0
 """Seconds that a request's line and headers may take to arrive; a connection without them ends"""
 
@@ -34,6 +40,7 @@ def configured(app: FastAPI, *, grace: int, keep_alive: int = 75) -> Config:
         timeout_graceful_shutdown=grace,
         timeout_keep_alive=keep_alive,
         server_header=False,
+        backlog=max(most() // 4, 1),  # as many are taken at once, before any can make room
     )
 
 
@@ -46,13 +53,31 @@ class Bounded(HttpToolsProtocol):
     def __init__(self, *args: Any, **named: Any) -> None:
         super().__init__(*args, **named)
         self._size = self._silent = self._headers = 0
+        self._heard = 0.0
         self._whole, self._why = False, ""
         self._patience: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """A request has to follow."""
+        """A request has to follow. Where there are too many, the one of which nothing was heard
+        for the longest makes room, or where all are being answered, this one.
+        """
         super().connection_made(transport)
+        self._heard = self.loop.time()
         self._await_head()
+        if len(self.connections) > most():
+            mine = (each for each in self.connections if isinstance(each, Bounded))
+            idle = [each for each in mine if each is not self and each.idle]
+            if idle:
+                silent = min(idle, key=lambda each: each._heard)
+                self.connections.discard(silent)
+                silent.transport.abort()
+            else:
+                self._end(answer(503, "busy", "too many connections", {"Retry-After": "5"}))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being done for it."""
+        return self.cycle is None or bool(self.cycle.response_complete)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Nothing is waited for any more."""
@@ -61,6 +86,7 @@ class Bounded(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """400, and the end of the connection, where a head is too long."""
+        self._heard = self.loop.time()
         self._silent += len(data)  # until the parser has made something of it
         super().data_received(data)
         if self._silent > HEAD and not self.transport.is_closing():
@@ -109,19 +135,24 @@ class Bounded(HttpToolsProtocol):
         and where something before it is not answered yet, in its turn or not at all, since who
         sent both would take it for the answer to the first.
         """
-        refused = answer(400, "http", self._why or msg, {"Connection": "close"})
+        refused = answer(400, "http", self._why or msg)
         last = self.cycle
         if last is not None and not last.response_complete:
             if not last.more_body or last.response_started:
                 last.keep_alive = False
                 return
             if self.pipeline:
+                last.keep_alive = False
                 self.pipeline[0] = (last, refused)  # type: ignore[assignment]
                 return
             last.disconnected = True  # what the application still says comes too late
-        headers = (*self.server_state.default_headers, *refused.raw_headers)
-        lines = (b"HTTP/1.1 400 Bad Request", *map(b": ".join, headers), b"", b"")
-        self.transport.write(b"\r\n".join(lines) + refused.body)
+        self._end(refused)
+
+    def _end(self, last: ProblemDetails) -> None:
+        headers = (*self.server_state.default_headers, *last.raw_headers)
+        start = f"HTTP/1.1 {last.status_code} {HTTPStatus(last.status_code).phrase}".encode()
+        lines = (start, *map(b": ".join, headers), b"connection: close", b"", b"")
+        self.transport.write(b"\r\n".join(lines) + bytes(last.body))
         self.transport.close()
 
     def _count(self, length: int) -> None:
@@ -142,6 +173,12 @@ class Bounded(HttpToolsProtocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+
+def most() -> int:
+    """Connections at once, in this process."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return CONNECTIONS if files == resource.RLIM_INFINITY else min(CONNECTIONS, files // 2)
 
 
 def _announces_body(header: tuple[bytes, bytes]) -> bool:
