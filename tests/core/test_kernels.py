@@ -15,7 +15,8 @@ from alteraser.solvers import AHNewton, ConjugateGradient, RowSolver
 from alteraser.solvers.kernels import twins
 from alteraser.solvers.rows.protocol import padded
 
-TOLERANCE = {np.float32: 2e-4, np.float64: 1e-9}
+ROUNDED = 8
+"""Units in the last place, times the condition of a row's form, that a solution may be off by"""
 
 
 def solved(
@@ -28,6 +29,16 @@ def solved(
         getattr(problem, side), padded(other), x, rows, rank=rank, threads=threads
     )
     return theta, mine, other, x, report
+
+
+def condition(problem: Problem, other: np.ndarray) -> float:
+    """At most that of a row's form: were all its cells as heavy as the heaviest."""
+    data, objective = problem.interactions, problem.objective
+    by = objective.user_weights(data.user_counts), objective.item_weights(data.item_counts)
+    missing = objective.missing_weight * np.prod([1.0 if w is None else w.max() for w in by])
+    observed = 1.0 if data.confidence is None or not len(data) else data.confidence.max()
+    steepest = max(missing, observed) * np.linalg.norm(other.astype(float), 2) ** 2
+    return float(1.0 + steepest / problem.users.ridge.min())
 
 
 @pytest.mark.parametrize("side", ["users", "items"])
@@ -78,8 +89,9 @@ def test_any_shape(m, n, rank, density, weighted, name, dtype, seed) -> None:  #
     problem = Problem(OBJECTIVES[name], data, dtype)
     _, mine, other, x, _ = solved(AHNewton(), problem, rank)
     expected, _, _ = twins.exact_rows(problem.users.arrays, other, mine, np.arange(m))
-    scale = max(1.0, float(np.abs(expected).max()))
-    assert np.abs(x[:, :rank] - expected).max() <= TOLERANCE[dtype] * scale
+    off = ROUNDED * np.finfo(dtype).eps * condition(problem, other[:, :rank])
+    reach = max(np.abs(expected).max(), np.abs(mine[:, :rank]).max())  # the step is between them
+    assert np.abs(x[:, :rank] - expected).max() <= off * reach
     assert np.all(x[problem.users.counts == 0] == 0)
 
 
