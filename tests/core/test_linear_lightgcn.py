@@ -17,11 +17,13 @@ from alteraser import Interactions, forget
 from alteraser.erasers.relational import converge
 from alteraser.errors import InvalidInput
 from alteraser.evidence.certificate.relational import PlainLinear
+from alteraser.models.factorization.defaults import defaults
 from alteraser.models.relational import LinearProblem, Point
 from alteraser.models.relational.lightgcn import NODE, LinearLightGCN
 from alteraser.models.relational.plain import PlainModel
 from alteraser.solvers.limits import Limits
 from alteraser.solvers.relational import Goal, evaluate, hessian_product, minimize
+from alteraser.solvers.relational.collapse import critical_shares
 from alteraser.verbs.compact import compact
 from alteraser.verbs.relational.train import train
 from alteraser.verbs.verify import verify
@@ -277,6 +279,14 @@ def test_compacted_it_is_still_at_its_optimum(
     assert verify(compact(again).model, rest).certificate.kind == "C"  # type: ignore[arg-type]
 
 
+def test_rows_of_nobody_have_a_penalty(data: Interactions, gone: Interactions) -> None:
+    """Or what looks at columns would look at none."""
+    kind = KIND.model_copy(update={"regularization_scaling": "frequency"})
+    problem = kind.problem(data.remove(gone).remaining)
+    assert np.all(problem.ridge[NODE] > 0)
+    assert len(critical_shares(problem, 1)) == 1
+
+
 @pytest.mark.parametrize("layers", [0, 2])
 @pytest.mark.parametrize("more", [{}, {"scaling_offset": 0.3, "scaling_exponent": 0.7}])
 def test_where_all_rows_are_as_frequent_the_default_is_the_same(
@@ -290,6 +300,8 @@ def test_where_all_rows_are_as_frequent_the_default_is_the_same(
     )
     np.testing.assert_allclose(scaled.problem(data).ridge[NODE], plain.problem(data).ridge[NODE])
     assert scaled.regularization != plain.regularization
+    rule = 1.4 * defaults(data).regularization
+    assert plain.regularization == pytest.approx(rule / (layers + 1) ** 2)
     plain, scaled = (ae.ENMF(factors=2, **kind).objective(data) for kind in ({}, frequent))
     np.testing.assert_allclose(
         scaled.user_ridge(data.user_counts, 12), plain.user_ridge(data.user_counts, 12)

@@ -3,6 +3,9 @@ forgetting."""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,6 +13,8 @@ import pytest
 from alteraser import ENMF, Interactions, forget
 from alteraser.errors import InvalidInput, NumericFailure
 from alteraser.models.factorization.magnitudes import LEAST, MOST
+from alteraser.models.relational.lightgcn import LinearLightGCN
+from alteraser.verbs.relational.train import train
 
 
 def data(**columns: float) -> Interactions:
@@ -54,11 +59,22 @@ def test_what_is_allowed_ends_in_a_model_or_a_message_about_it(value: float, dty
             assert f"the {column}s go up to {value:.3g}" in said
 
 
-def test_scalings_that_overflow_are_named() -> None:
+@pytest.mark.parametrize("exponent", [1.0, 2.0])
+@pytest.mark.parametrize("penalty", [0.1, None])
+@pytest.mark.parametrize("kind", ["enmf", "linear-lightgcn"])
+def test_scalings_that_overflow_are_named(
+    kind: str, penalty: float | None, exponent: float
+) -> None:
+    scaling: dict[str, Any] = {
+        "factors": 2,
+        "regularization": penalty,
+        "regularization_scaling": "frequency",
+        "scaling_offset": 1e200,
+        "scaling_exponent": exponent,
+    }
+    fit = ENMF(**scaling).fit if kind == "enmf" else partial(train, LinearLightGCN(**scaling))
     with pytest.raises(InvalidInput, match=r"scaled regularization: .* Lower the offset κ"):
-        ENMF(
-            factors=2, regularization=0.1, regularization_scaling="frequency", scaling_offset=1e200
-        ).fit(data())
+        fit(data())
 
 
 def test_added_interactions_are_looked_at_too() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from alteraser.data.interactions import Interactions
+from alteraser.models.factorization.magnitudes import check_scaled
 from alteraser.models.factorization.objective import Objective
 
 
@@ -56,22 +57,26 @@ def objective_for(
 
         λ √(ρ(|D̄_u|) ρ(|D̄_v|)) = λ of ``defaults``
 
+    Raises InvalidInput where ρ is no number to reckon with.
+
     >>> data = Interactions.from_pairs([(u, v) for u in range(10) for v in range(10)])
     >>> made = objective_for(data, regularization_scaling="frequency", scaling_exponent=0.5)
     >>> round(made.regularization * 10**0.5, 2)
     6.55
     """
-    rule = defaults(data)
+    stats = data.statistics()
+    rule = _rule(stats.per_user[1], stats.per_item[1], stats.density)
     weight = rule.missing_weight if missing_weight is None else missing_weight
     if regularization is None:
         unit = Objective(missing_weight=weight, regularization=1.0, **settings)
-        stats = data.statistics()
-        each = (stats.per_user[1], stats.per_item[1])
-        borne = [
-            float(unit.ridge(np.array([count]), others)[0])
-            for count, others in zip(each, data.shape[::-1], strict=True)
-        ]
-        regularization = share * rule.regularization / (math.sqrt(borne[0]) * math.sqrt(borne[1]))
+        means = (stats.per_user[1], stats.per_item[1])
+        with np.errstate(over="ignore"):
+            borne = [
+                float(unit.ridge(np.array([count]), others)[0])
+                for count, others in zip(means, data.shape[::-1], strict=True)
+            ]
+        check_scaled(max(borne))
+        regularization = share * rule.regularization / math.sqrt(borne[0] * borne[1])
     return Objective(missing_weight=weight, regularization=regularization, **settings)
 
 

@@ -39,12 +39,7 @@ def check_magnitudes(objective: Objective, data: Interactions) -> None:
                 objective.item_ridge(data.item_counts, m),
             )
         for ridge in ridges:
-            largest = float(ridge.max(initial=0.0))
-            _check(
-                "scaled regularization",
-                largest,
-                "Lower the offset κ or the exponent ν of the scaling",
-            )
+            check_scaled(float(ridge.max(initial=0.0)))
     for name, values in (("confidence", data.confidence), ("target", data.target)):
         if values is None:
             continue
@@ -63,6 +58,15 @@ def check_magnitudes(objective: Objective, data: Interactions) -> None:
                 float(values[place]),
                 what if name == "confidence" else "Rescale the column",
             )
+
+
+def check_scaled(regularization: float) -> None:
+    """The same for λ of a row, where it grows with frequency."""
+    _check(
+        "scaled regularization",
+        regularization,
+        "Lower the offset κ or the exponent ν of the scaling",
+    )
 
 
 def confidence_ratio(data: Interactions) -> float:

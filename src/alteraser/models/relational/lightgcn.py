@@ -65,9 +65,10 @@ class LinearLightGCN(LinearKind):
         )
 
     def problem(self, data: Interactions) -> LinearProblem:
-        """See ``LinearKind``."""
+        """See ``LinearKind``; InvalidInput for a number that is out of range."""
         from scipy.sparse import block_array, csr_array
 
+        from alteraser.models.factorization.magnitudes import check_magnitudes
         from alteraser.models.relational import (
             Cells,
             LinearProblem,
@@ -81,6 +82,7 @@ class LinearLightGCN(LinearKind):
 
         m, n = data.shape
         objective = self.objective(data)
+        check_magnitudes(objective, data)
         likes = csr_array((np.ones(len(data)), data.indices, data.indptr), shape=(m, n))
         graph = csr_array(block_array([[None, likes], [likes.T, None]], format="csr"))
         walk = Propagation(normalized(graph), self.layers)
@@ -96,7 +98,8 @@ class LinearLightGCN(LinearKind):
         ridge = np.concatenate(
             [objective.user_ridge(data.user_counts, n), objective.item_ridge(data.item_counts, m)]
         )
-        # a row of nobody is zero whatever weighs it, but its block must have a factor
+        # a row of nobody is zero whatever weighs it, but columns are looked at, and λ comes down,
+        # only where every row has a penalty
         ridge[ridge == 0.0] = objective.regularization
         table = Table.numbered(NODE, m + n)
         return LinearProblem((table,), (relation,), {NODE: ridge}, self.factors)
