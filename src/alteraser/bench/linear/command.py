@@ -145,7 +145,8 @@ def linear(
     Example: alteraser bench linear ml-1m --layers 2 --factors 32 --no-forget --bpr-equal
 
     Example: alteraser bench linear gowalla --layers 2 --missing-weighting popularity
-    --missing-weight 0.003 --regularization-scaling frequency --scaling-exponent 0.5 --bpr-equal
+    --missing-weight 0.006 --regularization-scaling frequency --scaling-exponent 0.5
+    --max-passes 100 --no-forget --bpr-equal
 
     Example: alteraser bench linear ml-1m --case enmf --factors 32
 
